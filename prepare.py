@@ -1,0 +1,1090 @@
+"""The frozen half of an experiment: data, tokenizer, loader, clock, schedule, progress channel, evaluation.
+
+`train.py` is edited, this file is not: two scores compare only if it, the data, the tokenizer, the lock file, the
+scale, the budget and the machine are the same (the *regime*, printed in every summary). A score made in the process
+that trained the model is a measurement by hand: nobody has refereed it.
+
+All data lie under $AUTORESEARCH_CACHE (default ~/.cache/autoresearch), in one folder for each data set:
+    manifest.json          sha256 of every raw file
+    train/*.parquet        raw training text
+    train/vocab-N/         tokenizer.json, tokens.bin, offsets.npy, meta.json; data.json is written last
+    held/{val,sealed}/     the same for held-out text: one folder hides all of it
+"""
+
+import argparse
+import base64
+import contextlib
+import copy
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import itertools
+import json
+import math
+import os
+import pickle
+import platform
+import random
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import tiktoken
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+class PrepareError(RuntimeError):
+    """Root of every refusal made here: wrong settings, broken data or submissions, and the named ones below."""
+
+
+class ClockError(PrepareError):
+    """Clock, schedule or control used against their rules."""
+
+
+class NonFinite(PrepareError):
+    """A scored token has an infinite or undefined loss."""
+
+
+class NonCausal(PrepareError):
+    """Earlier logits moved when later tokens changed."""
+
+
+class Stateful(PrepareError):
+    """The same batch gave other logits the second time."""
+
+
+# --- Constants, resolved once from the environment and the device -----------------------------------------------------
+
+SCALES = {  # vocabulary with the four reserved tokens, tokens in a row, validation tokens scored at most, each a regime
+    "gpu": (8192, 2048, 40 * 524288),
+    "cpu": (2048, 256, 400 * 1024),
+    "tiny": (512, 64, 32 * 1024),
+}
+DATASETS = ("climbmix", "tinystories", "pysource")
+SPLITS = ("train", "val", "sealed")
+
+HUB_URL = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+CLIMBMIX = "datasets/karpathy/climbmix-400b-shuffle/resolve/main"
+CLIMBMIX_VAL, CLIMBMIX_SEALED = 6542, 6541
+TINYSTORIES = "datasets/karpathy/tinystories-gpt4-clean/resolve/main"
+TINYSTORIES_HELD_ROWS = 10_000  # the first ten thousand stories are sealed, the next ten thousand are validation
+
+# pysource: a training process imports packages of the first list, and never one of the second (a test looks).
+TRAIN_PACKAGES = ("torch", "sympy", "numpy", "networkx", "setuptools", "mpmath", "jinja2", "filelock", "packaging")
+HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
+TOKENIZER_CHARS = 500_000_000  # of training text are enough to learn a tokenizer
+MAX_SOURCE_BYTES, MAX_MEAN_LINE = 256 * 1024, 200  # of a Python file
+FOLDER_HELD_PERCENT = 2  # of a user's folder, for validation; as much again is sealed
+
+HOPPER_KERNEL = ("varunneal/flash-attention-3", "de87b9b5af06dd9984df595bef90b2eba44b181a")
+COMMUNITY_KERNEL = ("kernels-community/flash-attn3", "9542c462013476380ce4b395b9ddc0e8118161ee")
+
+SPLIT_PATTERN = (
+    r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"""
+)
+SPECIAL_TOKENS = ("<|bos|>", "<|reserved_1|>", "<|reserved_2|>", "<|reserved_3|>")
+
+LOGITS_AT_ONCE = 2**27  # logits of one evaluation batch
+LOSS_SLICE = 2**24  # logits turned to fp32 at once (64 MiB)
+TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit
+CHECKPOINTS_KEPT = 8
+CANCELLED = 42  # exit code
+
+
+def _setting(name: str, default: float | None, least: float = 1e-9) -> Any:
+    """Read the number in AUTORESEARCH_<name>; an empty one counts as unset, a whole one is an int."""
+    text = os.environ.get(f"AUTORESEARCH_{name}") or str(default)
+    if text == "None":
+        return None
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or float(text) < least:
+        raise PrepareError(f"AUTORESEARCH_{name} must be a number from {least:g} up but got {text!r}")
+    return float(text) if "." in text else int(text)
+
+
+HERE = Path(__file__).resolve().parent
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" else "cpu")
+if SCALE not in SCALES:
+    raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
+VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = SCALES[SCALE]
+TIME_BUDGET = _setting("TIME_BUDGET", 300)
+MAX_STEPS = _setting("MAX_STEPS", None, least=1)
+SEED = _setting("SEED", 42, least=0)
+CHECKPOINT_STEPS = _setting("CHECKPOINT_STEPS", None, least=1)
+RESUME = Path(os.environ["AUTORESEARCH_RESUME"]) if os.environ.get("AUTORESEARCH_RESUME") else None
+SUPERVISED = os.environ.get("AUTORESEARCH_SUPERVISED") == "1"
+CACHE = Path(os.environ.get("AUTORESEARCH_CACHE") or "~/.cache/autoresearch").expanduser()
+DATASET_NAME = os.environ.get("AUTORESEARCH_DATASET") or ("climbmix" if DEVICE.type == "cuda" else "pysource")
+
+
+# --- Files: written aside, flushed, replaced --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file aside; when the block succeeds it takes the place of `path` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step."""
+    with replacing(path) as file:
+        file.write(json.dumps(value, sort_keys=True).encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file written here; a missing or broken one is named."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PrepareError(f"{path} must be JSON but: {error}; remove it and run `uv run prepare.py`") from error
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON, in hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def meter(title: str, total: float | None = None, unit: str = "B") -> tqdm:
+    """Progress with rate and time left: live on a terminal, a line every ten seconds in a file."""
+    interval = 0.1 if sys.stderr.isatty() else 10
+    return tqdm(desc=title, total=total, unit=unit, unit_scale=True, mininterval=interval, maxinterval=interval)
+
+
+# --- Downloads --------------------------------------------------------------------------------------------------------
+
+
+def download(url: str, path: Path, bar: tqdm, tries: int = 6, sleep: Callable[[float], None] = time.sleep) -> str:
+    """Fetch one parquet file to `path`.part: resumes, backs off, and accepts only what reads as parquet.
+
+    Returns its sha256; when it is refused (4xx) or still fails after `tries`, the address and the next step are named.
+    """
+    part = path.with_name(path.name + ".part")
+    for attempt in range(1, tries + 1):
+        try:
+            stated, digest = _fetch(url, part, bar), file_digest(part)
+            if stated not in ("", digest):
+                part.unlink()
+                raise OSError(f"sha256 must be {stated} but is {digest}")
+            _check_parquet(part)
+            return digest
+        except (OSError, PrepareError) as error:  # requests' errors are OSErrors
+            response = getattr(error, "response", None)
+            status, headers = (0, {}) if response is None else (response.status_code, response.headers)
+            if attempt == tries or (400 <= status < 500 and status not in (408, 416, 429)):
+                raise PrepareError(
+                    f"{url} could not be fetched ({attempt} tries): {error}. Run the same command again to go on with "
+                    "what has arrived, or do without a network: AUTORESEARCH_DATASET=pysource uv run train.py"
+                ) from error
+            asked = headers.get("Retry-After", "")
+            sleep(min(float(asked), 120) if asked.isdigit() else min(2.0**attempt, 30) * random.uniform(0.5, 1))
+    raise AssertionError("unreachable")
+
+
+def _fetch(url: str, part: Path, bar: tqdm) -> str:
+    """Append to `part` what is missing; returns the sha256 that the server states, or nothing."""
+    import requests
+
+    part.parent.mkdir(parents=True, exist_ok=True)
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=(10, 60)) as response:
+        if response.status_code == 416:  # the part is no beginning of this file
+            part.unlink()
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError(f"asked for bytes from {have} but got {response.headers.get('Content-Range')!r}")
+        with open(part, "ab" if resumed else "wb") as file:
+            for chunk in response.iter_content(1 << 20):  # raises when the body is shorter than announced
+                bar.update(file.write(chunk))
+            os.fsync(file.fileno())
+        tags = [answer.headers.get("X-Linked-Etag", "").strip('"') for answer in (*response.history, response)]
+    return next((tag for tag in tags if re.fullmatch(r"[0-9a-f]{64}", tag)), "")
+
+
+def _check_parquet(path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        if path.suffix == ".part":
+            path.unlink(missing_ok=True)
+        raise PrepareError(f"{path} must be a parquet file but its footer does not read: {error}") from error
+    if "text" not in names:
+        raise PrepareError(f"{path} must have a column 'text' but has {names}")
+
+
+def download_all(base: str, wanted: list[Path], dataset: "Dataset", workers: int) -> None:
+    """Fetch files (of the same names at `base`) in parallel, recording each in the manifest."""
+    missing, lock = [path for path in wanted if not path.exists()], threading.Lock()
+
+    def one(path: Path) -> None:
+        digest = download(f"{base}/{path.name}", path, bar)
+        with lock:  # the manifest first: a file without an entry would have to be believed
+            dataset.manifest(path, digest)
+            os.replace(path.with_name(path.name + ".part"), path)
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool, meter(f"{len(missing)} files") as bar:
+        futures = [pool.submit(one, path) for path in missing]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+# --- Data sets --------------------------------------------------------------------------------------------------------
+
+
+class Dataset(NamedTuple):
+    """A source of documents and its folder in the cache."""
+
+    name: str  # one of DATASETS, or folder-… for a user's own
+    folder: Path | None = None  # the user's folder of parquet files
+
+    @property
+    def root(self) -> Path:
+        """Its folder in the cache."""
+        return CACHE / self.name
+
+    def split_dir(self, split: str) -> Path:
+        """Where text and tokens of one split lie."""
+        return self.root / "train" if split == "train" else self.root / "held" / split
+
+    def raw_files(self, split: str) -> list[Path]:
+        """The parquet files to read for one split, in order; `holds` picks the split's own rows."""
+        where = self.root / "held" / "raw" if self.name == "tinystories" else self.folder or self.split_dir(split)
+        return sorted(where.glob("*.parquet"))
+
+    def holds(self, split: str, row: int, text: str) -> bool:
+        """Whether a document belongs to `split`: by its row, or in a user's folder by its content."""
+        if self.name == "tinystories":
+            return split == ("sealed", "val", "train")[min(row // TINYSTORIES_HELD_ROWS, 2)]
+        return not self.folder or split == ("val", "sealed", "train")[min(_bucket(text, 100) // FOLDER_HELD_PERCENT, 2)]
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Every document of one split, in a fixed order."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        row = 0
+        for path in self.raw_files(split):
+            try:
+                for batch in pq.ParquetFile(path).iter_batches(batch_size=512, columns=["text"]):
+                    for text in batch.column(0).to_pylist():
+                        if text and self.holds(split, row, text):
+                            yield text
+                        row += 1
+            except (pa.ArrowException, OSError) as error:
+                raise PrepareError(
+                    f"{path} does not read: {error}; prepare again to see whether it is whole"
+                ) from error
+
+    def manifest(self, path: Path | None = None, digest: str = "") -> dict[str, str]:
+        """sha256 of every raw file by its path from the root, after noting `path` if one is given."""
+        noted = read_json(file) if (file := self.root / "manifest.json").exists() else {}
+        if path:
+            noted[os.path.relpath(path, self.root)] = digest
+            write_json(file, noted)
+        return noted
+
+    def verify(self) -> str:
+        """Compare every raw file with the manifest, noting new ones; returns one digest over all."""
+        found, again = {}, f"uv run prepare.py --dataset {self.folder or self.name}"
+        for path in sorted({path for split in SPLITS for path in self.raw_files(split)}):
+            digest = found[os.path.relpath(path, self.root)] = file_digest(path)
+            noted = self.manifest().get(os.path.relpath(path, self.root))
+            if noted is None:
+                _check_parquet(path)
+                self.manifest(path, digest)
+            elif noted != digest:
+                what = f"{path} is corrupted: sha256 must be {noted} but is {digest}"
+                raise PrepareError(f"{what}; restore it, or remove it and run `{again}`")
+        if gone := ", ".join(sorted(set(self.manifest()) - set(found))):
+            raise PrepareError(f"raw files are gone: {gone}; to do without: `rm -r {self.root}` and `{again}`")
+        return json_digest(found)
+
+
+def find_dataset(name: str) -> Dataset:
+    """Resolve a data set's name or a folder of parquet files."""
+    if name in DATASETS:
+        return Dataset(name)
+    folder = Path(name).expanduser().resolve()
+    if not any(folder.glob("*.parquet")):
+        raise PrepareError(f"a data set is one of {', '.join(DATASETS)} or a folder of .parquet files but got {name!r}")
+    return Dataset(f"folder-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}", folder)
+
+
+def _bucket(text: str, buckets: int) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % buckets
+
+
+def fetch_raw(dataset: Dataset, num_shards: int, workers: int) -> None:
+    """Bring the raw text of a data set into the cache, as far as it is not there."""
+    if dataset.name == "pysource":
+        build_pysource(dataset)
+    elif dataset.name == "tinystories":
+        wanted = [dataset.root / "held" / "raw" / "tinystories_gpt4_clean.parquet"]
+        download_all(f"{HUB_URL}/{TINYSTORIES}", wanted, dataset, workers)
+    elif dataset.name == "climbmix":
+        if not 1 <= num_shards <= CLIMBMIX_SEALED:
+            raise PrepareError(f"--num-shards must lie in 1..{CLIMBMIX_SEALED} but got {num_shards}")
+        splits = {CLIMBMIX_VAL: "val", CLIMBMIX_SEALED: "sealed", **dict.fromkeys(range(num_shards), "train")}
+        wanted = [dataset.split_dir(split) / f"shard_{number:05d}.parquet" for number, split in splits.items()]
+        download_all(f"{HUB_URL}/{CLIMBMIX}", wanted, dataset, workers)
+
+
+def build_pysource(dataset: Dataset) -> None:
+    """Collect the Python sources of installed packages: one document per file, deterministic for one lock file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if all(dataset.raw_files(split) for split in SPLITS):
+        return
+    taken: set[str] = set()
+    train, held = _package_sources(TRAIN_PACKAGES, taken), _package_sources(HELD_PACKAGES, taken)
+    halves = [[text for text in held if _bucket(text, 2) == half] for half in (0, 1)]
+    for split, texts in zip(SPLITS, (train, *halves), strict=True):
+        if not texts:
+            raise PrepareError(f"pysource found no {split} text in the environment's packages; run `uv sync`")
+        path = dataset.split_dir(split) / "pysource.parquet"
+        with replacing(path) as file:
+            pq.write_table(pa.table({"text": texts}), file, row_group_size=256)
+        dataset.manifest(path, file_digest(path))
+        print(f"pysource {split}: {len(texts):,} files, {sum(map(len, texts)) / 1e6:.1f} M characters", flush=True)
+
+
+def _package_sources(packages: tuple[str, ...], taken: set[str]) -> list[str]:
+    """Texts of the packages' Python files not in `taken` (digests, added to), in the order of their digests."""
+    texts = {}
+    for package in packages:
+        try:
+            files = importlib.metadata.files(package) or []
+        except importlib.metadata.PackageNotFoundError:
+            print(f"pysource: {package} is not installed here and is left out", flush=True)
+            continue
+        for file in files:
+            if file.suffix != ".py" or ".." in file.parts:
+                continue
+            try:
+                data = Path(str(file.locate())).read_bytes()
+                text = data.decode()
+            except (OSError, UnicodeDecodeError):
+                continue
+            digest, mean_line = hashlib.sha256(data).hexdigest(), len(text) / (text.count("\n") + 1)
+            if text.strip() and len(data) <= MAX_SOURCE_BYTES and mean_line <= MAX_MEAN_LINE and digest not in taken:
+                taken.add(digest)
+                texts[digest] = text
+    return [texts[digest] for digest in sorted(texts)]
+
+
+# --- Tokenizer --------------------------------------------------------------------------------------------------------
+
+
+class Tokenizer:
+    """Byte-level BPE of VOCAB_SIZE tokens, learnt by rustbpe from training text alone and applied by tiktoken."""
+
+    def __init__(self, merges: list[bytes]):
+        self.merges = merges
+        self.special = {name: len(merges) + index for index, name in enumerate(SPECIAL_TOKENS)}
+        ranks = {token: rank for rank, token in enumerate(merges)}
+        self.encoding = tiktoken.Encoding(
+            "autoresearch", pat_str=SPLIT_PATTERN, mergeable_ranks=ranks, special_tokens=self.special
+        )
+
+    @classmethod
+    def train(cls, texts: Iterator[str], vocab_size: int) -> "Tokenizer":
+        """Learn from TOKENIZER_CHARS of text; `vocab_size` counts the reserved tokens, 260 and less means bytes."""
+        import rustbpe
+
+        def sample(left: int = TOKENIZER_CHARS) -> Iterator[str]:
+            while left > 0 and (text := next(texts, None)) is not None:
+                left -= len(text)
+                yield text
+
+        print(f"learning {vocab_size} tokens", flush=True)
+        learner = rustbpe.Tokenizer()
+        learner.train_from_iterator(sample(), max(vocab_size - len(SPECIAL_TOKENS), 256), pattern=SPLIT_PATTERN)
+        return cls([bytes(token) for token, _ in sorted(learner.get_mergeable_ranks(), key=lambda pair: pair[1])])
+
+    @classmethod
+    def from_directory(cls, folder: Path | None = None) -> "Tokenizer":
+        """Load the tokenizer of the current data set and scale, preparing the data first if there is none."""
+        tokenizer = read_json((folder or ready_dir()) / "tokenizer.json")
+        return cls([base64.b64decode(token) for token in tokenizer["merges"]])
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json."""
+        merges = [base64.b64encode(token).decode() for token in self.merges]
+        write_json(folder / "tokenizer.json", {"pattern": SPLIT_PATTERN, "special": self.special, "merges": merges})
+
+    def get_vocab_size(self) -> int:
+        """Number of tokens, reserved ones included."""
+        return self.encoding.n_vocab
+
+    def get_bos_token_id(self) -> int:
+        """The token that begins every document."""
+        return self.special[SPECIAL_TOKENS[0]]
+
+    def encode(self, text: str | list[str], prepend: int | str | None = None, num_threads: int = 8) -> list:
+        """Encode one text to ids, or a list of texts to a list of lists; `prepend` is an id or a reserved token."""
+        first = [] if prepend is None else [self.special[prepend] if isinstance(prepend, str) else prepend]
+        if isinstance(text, str):
+            return first + self.encoding.encode_ordinary(text)
+        return [first + ids for ids in self.encoding.encode_ordinary_batch(text, num_threads=num_threads)]
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of `ids`; bytes that are no UTF-8 by themselves read as U+FFFD."""
+        return self.encoding.decode(ids)
+
+    def token_bytes(self) -> np.ndarray:
+        """(V,) int32: raw bytes of each token, 0 for reserved ones (decoded text would count U+FFFD as three)."""
+        return np.array([*map(len, self.merges), *(0 for _ in SPECIAL_TOKENS)], dtype=np.int32)
+
+
+def get_token_bytes(device: torch.device | str = "cpu") -> Tensor:
+    """(V,) int32: raw byte length of each token, 0 for reserved ones."""
+    return torch.from_numpy(Tokenizer.from_directory().token_bytes()).to(device)
+
+
+# --- Token store ------------------------------------------------------------------------------------------------------
+
+
+class Tokens(NamedTuple):
+    """One split, tokenized: documents end to end, each begun by BOS."""
+
+    ids: np.ndarray  # (N,) uint16, memory-mapped
+    offsets: np.ndarray  # (documents + 1,) int64: where each document begins; the last is N
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokens":
+        """Map a split's tokens; missing ones, or another number than recorded, are refused."""
+        wanted, path = read_json(folder / "meta.json")["tokens"], folder / "tokens.bin"
+        found = path.stat().st_size / 2 if path.exists() else 0
+        if found != wanted:
+            raise PrepareError(f"{path} must hold {wanted} tokens but has {found}; `rm -r {folder}` and prepare again")
+        return cls(np.memmap(path, np.uint16, "r"), np.load(folder / "offsets.npy", mmap_mode="r", allow_pickle=False))
+
+
+def tokenize(tokenizer: Tokenizer, texts: Iterator[str], folder: Path) -> dict[str, Any]:
+    """Write a split's tokens into a new folder and return what meta.json says; threads encode, without the GIL."""
+    bos, encode = np.array([tokenizer.get_bos_token_id()], np.uint16), tokenizer.encoding.encode_to_numpy
+
+    def work(chunk: list[str]) -> tuple[bytes, list[int], int]:
+        documents = [np.concatenate([bos, encode(text, disallowed_special=()).astype(np.uint16)]) for text in chunk]
+        return np.concatenate(documents).tobytes(), [*map(len, documents)], sum(len(text.encode()) for text in chunk)
+
+    folder.mkdir(parents=True)
+    lengths, num_bytes, hasher, workers = [0], 0, hashlib.sha256(), os.cpu_count() or 1
+    chunks = iter(lambda: list(itertools.islice(texts, 64)), [])
+    bar = meter(f"tokenizing {folder.parent.name}")
+    with ThreadPoolExecutor(workers) as pool, open(folder / "tokens.bin", "wb") as file, bar:
+        while some := list(itertools.islice(chunks, 4 * workers)):
+            for data, sizes, size in pool.map(work, some):
+                hasher.update(data)
+                file.write(data)
+                bar.update(size)
+                lengths += sizes
+                num_bytes += size
+        os.fsync(file.fileno())
+    np.save(folder / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
+    meta = {"tokens": sum(lengths), "documents": len(lengths) - 1, "bytes": num_bytes, "sha256": hasher.hexdigest()}
+    write_json(folder / "meta.json", meta)
+    return meta
+
+
+def prepare(dataset: Dataset, num_shards: int = 10, workers: int = 8) -> Path:
+    """Make everything that training on `dataset` at this scale reads; returns the folder of its training tokens.
+
+    Killed at any moment, the next call goes on: files are renamed into place, and data.json comes last.
+    """
+    import filelock
+
+    print(f"preparing {dataset.name} for scale {SCALE} in {dataset.root}", flush=True)
+    dataset.root.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(dataset.root / ".lock"):  # another process that prepares it is waited for
+        fetch_raw(dataset, num_shards, workers)
+        raw, ready = dataset.verify(), dataset.split_dir("train") / f"vocab-{VOCAB_SIZE}"
+        if (ready / "data.json").exists() and read_json(ready / "data.json")["raw"] == raw:
+            return ready
+        shutil.rmtree(ready, ignore_errors=True)
+        tokenizer, digests = Tokenizer.train(dataset.documents("train"), VOCAB_SIZE), {"raw": raw}
+        for split in reversed(SPLITS):
+            folder = dataset.split_dir(split) / ready.name
+            aside = folder.with_name(f".{ready.name}")
+            for old in (aside, folder):
+                shutil.rmtree(old, ignore_errors=True)
+            if not (meta := tokenize(tokenizer, dataset.documents(split), aside))["tokens"]:
+                raise PrepareError(f"{dataset.name} has no {split} text; it needs more documents")
+            os.rename(aside, folder)
+            digests[split] = meta["sha256"]
+        tokenizer.save(ready)
+        write_json(ready / "data.json", digests | {"tokenizer": file_digest(ready / "tokenizer.json")})
+        return ready
+
+
+@functools.cache
+def ready_dir() -> Path:
+    """The folder with tokenizer and training tokens; prepares what is missing, but never in a supervised trial."""
+    dataset = find_dataset(DATASET_NAME)
+    ready = dataset.split_dir("train") / f"vocab-{VOCAB_SIZE}"
+    if SUPERVISED and not (ready / "data.json").exists():
+        command = f"AUTORESEARCH_SCALE={SCALE} uv run prepare.py --dataset {DATASET_NAME}"
+        raise PrepareError(f"{ready} is not prepared; run `{command}`")
+    return ready if (ready / "data.json").exists() else prepare(dataset)
+
+
+# --- Loader -----------------------------------------------------------------------------------------------------------
+
+
+class Loader:
+    """Endless rows of T tokens: every row full, every token of the split used in every epoch.
+
+    The split is one circle of documents, cut into rows at an offset drawn anew for each epoch; what does not fit into
+    a row goes on in another. The seed alone orders the rows (None: the order of the text). Where the circle closes, up
+    to T - 1 tokens appear twice.
+    """
+
+    def __init__(self, ids: np.ndarray, batch: tuple[int, int], seed: int | None, device: torch.device):
+        self.ids, (self.B, self.T), self.seed, self.device = ids, batch, seed, device
+        self.rows_per_epoch = math.ceil(len(ids) / self.T)
+        self.row = 0  # rows handed out so far: the whole state
+        self.starts = functools.lru_cache(2)(self._starts)
+        self.pool = ThreadPoolExecutor(1) if device.type == "cuda" else None
+        self.ahead: tuple[int, Future] | None = None
+
+    def _starts(self, epoch: int) -> np.ndarray:
+        """Where the rows of one epoch begin, in order."""
+        starts = np.arange(self.rows_per_epoch, dtype=np.int64) * self.T
+        if self.seed is None:
+            return starts
+        generator = np.random.default_rng([self.seed, epoch])
+        return generator.permutation(starts) + generator.integers(self.T)
+
+    def _read(self, row: int) -> Tensor:
+        """(B, T + 1) int64: the rows from number `row` on."""
+        epochs, places = np.divmod(np.arange(row, row + self.B), self.rows_per_epoch)
+        starts = np.concatenate([self.starts(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+        rows = self.ids[(starts[:, None] + np.arange(self.T + 1)) % len(self.ids)]
+        tensor = torch.from_numpy(rows.astype(np.int64))
+        return tensor.pin_memory() if self.pool else tensor
+
+    def __iter__(self) -> "Loader":
+        return self
+
+    def __next__(self) -> tuple[Tensor, Tensor, int]:
+        """inputs (B, T), targets (B, T), epoch from 1; on CUDA the next batch is read and pinned meanwhile."""
+        rows = self.ahead[1].result() if self.ahead and self.ahead[0] == self.row else self._read(self.row)
+        epoch, self.row = self.row // self.rows_per_epoch + 1, self.row + self.B
+        if self.pool:
+            self.ahead = self.row, self.pool.submit(self._read, self.row)
+        rows = rows.to(self.device, non_blocking=True)
+        return rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), epoch
+
+
+def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
+    """Batches of `split`: inputs (B, T) int64, targets (B, T) int64, epoch; on DEVICE, in an order set by SEED."""
+    return Loader(split_tokens(split).ids, (B, T), SEED if split == "train" else None, DEVICE)
+
+
+def split_tokens(split: str) -> Tokens:
+    """The tokens of one split of the current data set and scale."""
+    return Tokens.load(find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name)
+
+
+# --- Evaluation -------------------------------------------------------------------------------------------------------
+
+
+def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> float:
+    """Validation bits per byte of `model(inputs (B, T)) -> logits (B, T, V)`; saves the submission first.
+
+    Under a supervisor the score is made after exit, by another process, and this returns NaN. Refuses logits of another
+    shape, and by name what is NonFinite, NonCausal or Stateful.
+    """
+    save_submission(model)
+    if SUPERVISED:
+        return math.nan
+    print("note: scored by hand, in the process that trained: nobody has refereed this number", flush=True)
+    return bits_per_byte(model, split_tokens("val").ids, tokenizer, batch_size)
+
+
+@torch.no_grad()
+def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch_size: int) -> float:
+    """Score each of the first EVAL_TOKENS targets once, in batches of one shape; nats of text over its raw bytes."""
+    count, T = min(EVAL_TOKENS, len(ids) - 1), MAX_SEQ_LEN
+    B = max(1, min(batch_size, math.ceil(count / T), LOGITS_AT_ONCE // (T * VOCAB_SIZE)))
+    sizes, training, first = torch.from_numpy(tokenizer.token_bytes()).to(DEVICE), model.training, None
+    nats, num_bytes, begun = 0.0, 0, time.monotonic()
+    model.eval()
+    for begin in range(0, count, B * T):
+        piece = np.full(B * T + 1, tokenizer.get_bos_token_id(), np.int64)  # as a target BOS weighs nothing: padding
+        end = min(begin + B * T, count)
+        piece[: end - begin + 1] = ids[begin : end + 1]
+        rows = torch.from_numpy(piece).to(DEVICE)
+        inputs, targets = rows[:-1].view(B, T), rows[1:].view(B, T)
+        stats, weights = _token_stats(model, inputs, targets), sizes[targets]
+        nats += torch.where(weights > 0, stats[0] - stats[1], 0.0).sum(-1).cpu().double().sum().item()
+        num_bytes += int(weights.sum())
+        if not math.isfinite(nats):
+            raise NonFinite(f"every token must have a finite loss but tokens {begin}..{end} have a sum of {nats}")
+        first = first or (inputs, targets, stats)
+    assert first
+    _check_causal_and_stateless(model, *first)
+    model.train(training)
+    print(f"scored {count:,} tokens in {time.monotonic() - begun:.1f} s", flush=True)
+    return nats / math.log(2) / num_bytes
+
+
+def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """(2, B, T) fp32: log of the normaliser and the target's logit, from logits turned to fp32 in slices."""
+    logits = model(inputs)
+    if logits.shape != (*inputs.shape, VOCAB_SIZE):
+        raise PrepareError(f"logits must be {(*inputs.shape, VOCAB_SIZE)} but are {tuple(logits.shape)}")
+    flat = logits.view(-1, VOCAB_SIZE)
+    norms = torch.cat([part.float().logsumexp(-1) for part in flat.split(max(1, LOSS_SLICE // VOCAB_SIZE))])
+    return torch.stack([norms, flat.gather(1, targets.view(-1, 1)).squeeze(1).float()]).view(2, *inputs.shape)
+
+
+def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tensor, stats: Tensor) -> None:
+    """Run a batch again, then with the tokens after a cut changed, another cut in each row: nothing up to it may move.
+
+    Single logits may move by a rounding step of bfloat16, those at the cut by a sixteenth of it on average.
+    """
+    B, T = inputs.shape
+    allowed = TOLERANCE * max(1.0, stats.abs().max().item())
+    if not (moved := (_token_stats(model, inputs, targets) - stats).abs().max().item()) <= allowed:
+        raise Stateful(
+            f"a batch must give the same logits again but they moved by {moved:.3g} (allowed: {allowed:.3g})"
+        )
+    shift = torch.randint(1, VOCAB_SIZE, (B, T), generator=torch.Generator().manual_seed(0)).to(inputs.device)
+    cuts = (T - 2 - torch.arange(B) * 37 % (T - 1)).to(inputs.device)
+    kept = torch.arange(T, device=inputs.device) <= cuts[:, None]
+    changed = torch.where(kept, inputs, (inputs + shift) % VOCAB_SIZE)
+    moves = (_token_stats(model, changed, targets) - stats).abs() * kept
+    moved = max(moves.max().item(), 16 * moves.gather(2, cuts.view(1, B, 1).expand(2, B, 1)).mean().item())
+    if not moved <= allowed:
+        raise NonCausal(f"logits must not depend on later tokens but moved by {moved:.3g} (allowed: {allowed:.3g})")
+
+
+# --- Clock and schedule -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A plan for the learning rate as a pure function of progress: warm up, ramp to the peak, hold, decay.
+
+    All groups scale together. Fractions are of the whole run; the hold is what warmup, ramp and decay leave.
+    """
+
+    warmup: float = 0.0  # fraction that rises from 0 to `start`
+    ramp: float = 0.0  # fraction that goes from `start` to `peak`; 0 means that the warmup goes to the peak
+    start: float = 1.0  # scale at the end of the warmup
+    peak: float = 1.0  # highest scale; 1 is the rate that train.py states
+    decay: float = 0.5  # fraction at the end that falls from `peak` to `peak * final`
+    shape: str = "linear"  # linear, cosine, sqrt (1 - sqrt, Hägele et al. 2024) or constant (no fall)
+    final: float = 0.0  # what is left of the peak at the end
+
+    def __post_init__(self) -> None:
+        fractions = (self.warmup, self.ramp, self.decay, self.final)
+        good = all(0 <= part <= 1 for part in fractions) and sum(fractions[:3]) <= 1 + 1e-9
+        if not good or not 0 < self.start <= self.peak < math.inf:
+            raise ClockError(f"fractions lie in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak but got {self}")
+        if self.shape not in ("linear", "cosine", "sqrt", "constant"):
+            raise ClockError(f"shape must be linear, cosine, sqrt or constant but got {self.shape!r}")
+
+    def lr_scale(self, p: float) -> float:
+        """Scale of the learning rate at progress `p` in 0..1."""
+        start = self.start if self.ramp else self.peak
+        if p < self.warmup:
+            return start * max(p, 0) / self.warmup
+        if p < self.warmup + self.ramp:
+            return start + (self.peak - start) * (p - self.warmup) / self.ramp
+        x = (min(p, 1) - (1 - self.decay)) / self.decay if self.decay else 0.0
+        if x <= 0 or self.shape == "constant":
+            return self.peak
+        left = {"linear": 1 - x, "cosine": (1 + math.cos(math.pi * x)) / 2, "sqrt": 1 - math.sqrt(x)}[self.shape]
+        return self.peak * (self.final + (1 - self.final) * left)
+
+
+class Clock:
+    """The budget: what ends a run, and one monotone progress towards it.
+
+    Start-up and compilation come before `start`, and no update made then survives. Progress is the larger one of the
+    used fractions of seconds and of steps, taken at the end of the coming update: above 0 at first, 1 at last.
+    """
+
+    current: "Clock | None" = None  # of this process, for emit_progress
+
+    def __init__(self, model: nn.Module, optimizer: Any, budget_s=TIME_BUDGET, max_steps=MAX_STEPS, now=time.monotonic):
+        self.model, self.optimizer, self.budget_s, self.max_steps, self.now = model, optimizer, budget_s, max_steps, now
+        self.spent_s, self.num_steps, self.latest = 0.0, 0, 0.0  # what a checkpoint keeps
+        self.begun: float | None = None
+        self.rates, self.warming = list[float](), False
+        optimizer.register_step_pre_hook(lambda *_: self._before_step())
+        Clock.current = self
+
+    @contextlib.contextmanager
+    def warmup(self) -> Iterator[None]:
+        """Compile and try inside; parameters, buffers, optimizer and random state are put back afterwards."""
+        if self.begun is not None:
+            raise ClockError("clock.warmup() must come before clock.start()")
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        kept, state = [tensor.detach().clone() for tensor in tensors], copy.deepcopy(self.optimizer.state_dict())
+        self.warming = True
+        try:
+            with torch.random.fork_rng():
+                yield
+        finally:
+            self.warming = False
+            with torch.no_grad():
+                for tensor, old in zip(tensors, kept, strict=True):
+                    tensor.copy_(old)
+            self.optimizer.load_state_dict(state)
+            self.optimizer.zero_grad(set_to_none=True)
+
+    def start(self) -> None:
+        """Begin the budget."""
+        if self.begun is not None:
+            raise ClockError("clock.start() must be called once")
+        self.begun = self.now()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training so far."""
+        return self.spent_s + (self.now() - self.begun if self.begun is not None else 0.0)
+
+    def progress(self, next_step_s: float = 0.0) -> float:
+        """Progress in 0..1 at the end of the coming update, which is expected to take `next_step_s` seconds."""
+        steps = (self.num_steps + 1) / self.max_steps if self.max_steps else 0.0
+        self.latest = max(self.latest, min(1.0, max(steps, (self.elapsed_s + next_step_s) / self.budget_s)))
+        return self.latest
+
+    @property
+    def done(self) -> bool:
+        """Whether a budget is used up."""
+        return self.elapsed_s >= self.budget_s or self.num_steps >= (self.max_steps or math.inf)
+
+    def rate(self) -> float:
+        """The learning rate now in the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _before_step(self) -> None:
+        if self.warming:
+            return
+        if self.begun is None:
+            raise ClockError("an optimizer step must come after clock.start() or inside `with clock.warmup():`")
+        self.num_steps += 1
+        self.rates.append(self.rate())
+        if channel := _channel():
+            channel.acknowledge(self.rates[-1])
+
+    def report(self) -> dict[str, float | str]:
+        """How the schedule ended, for the summary (rates of the first parameter group)."""
+        rates = self.rates or [math.nan]
+        at_floor = sum(rate <= rates[-1] < max(rates) for rate in rates) / len(rates)
+        return {
+            "schedule_p_end": round(self.latest, 4),
+            "schedule_lr_max": max(rates),
+            "schedule_lr_last": rates[-1],
+            "schedule_frac_updates_at_floor": round(at_floor, 4),
+            "schedule_ended_by": "steps" if self.num_steps >= (self.max_steps or math.inf) else "seconds",
+        }
+
+
+# --- Progress channel: progress.jsonl and acks.jsonl out, control.json in ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the supervisor asks for now; the defaults change nothing."""
+
+    lr_scale: float = 1.0  # factor on the learning rate
+    schedule: Schedule | None = None  # a plan that takes the place of train.py's
+
+
+def emit_progress(step: int, step_target: int | None = None, metrics: dict[str, float] | None = None) -> Control:
+    """Report before update number `step` and learn what to apply to it; exits 42 when the run is cancelled.
+
+    Does nothing when nobody supervises.
+    """
+    channel = _channel()
+    return channel.exchange(step, step_target, metrics or {}) if channel else Control()
+
+
+class Channel:
+    """The trial's side of the control plane: commands of this run and branch only, each once, at their step."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.control, self.step, self.seq, self.seen = folder, Control(), -1, -1, ""
+        self.waiting, self.applied = deque[dict](), list[dict]()
+        self.identity: list[str] | None = None  # run and branch, named by the command that lies there at launch
+        self.poll()
+
+    def exchange(self, step: int, step_target: int | None, metrics: dict[str, float]) -> Control:
+        """Append a report, read commands, apply those that are due."""
+        report: dict[str, Any] = {"step": step, "step_target": step_target, "progress": None}
+        if clock := Clock.current:
+            report |= {"progress": clock.latest, "elapsed_s": round(clock.elapsed_s, 3), "lr": clock.rate()}
+        finite = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
+        self.append("progress.jsonl", report | {"metrics": finite})
+        self.step = step
+        self.poll()
+        while self.waiting and self.waiting[0]["effective_step"] <= step:
+            self.applied.append(self.waiting.popleft())
+            plan = self.applied[-1].get("plan")
+            self.control = Control(self.applied[-1]["lr_scale"], Schedule(**plan) if plan else self.control.schedule)
+        return self.control
+
+    def poll(self) -> None:
+        """Read control.json if it changed; a broken or foreign command is refused in a line of the log."""
+        path = self.folder / "control.json"
+        text = path.read_text() if path.exists() else ""
+        if text in ("", self.seen):
+            return
+        self.seen = text
+        try:
+            self.accept({"lr_scale": 1.0, "effective_step": self.step + 1, **json.loads(text)})
+        except (ValueError, TypeError, KeyError, ClockError) as error:
+            print(f"control.json refused: {type(error).__name__}: {error}", flush=True)
+
+    def accept(self, command: dict[str, Any]) -> None:
+        """Check a command and queue it; leave if it cancels the run."""
+        identity, seq = [command["run_id"], command["branch_id"]], command["seq"]
+        self.identity = self.identity or identity
+        if identity != self.identity or seq <= self.seq:
+            raise ClockError(f"{identity} seq {seq} must be of {self.identity} and after {self.seq}")
+        if command.get("cancel"):
+            print("cancelled on request", flush=True)
+            sys.exit(CANCELLED)
+        if not 0 <= command["lr_scale"] < math.inf or not Schedule(**(command.get("plan") or {})):
+            raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
+        self.seq = seq
+        self.waiting.append(command)
+
+    def acknowledge(self, lr: float) -> None:
+        """Say which commands the update that begins now obeys first, with the rate really in the optimizer."""
+        for command in self.applied:
+            ack = {"seq": command["seq"], "branch_id": command["branch_id"], "applied_step": self.step, "lr": lr}
+            self.append("acks.jsonl", ack)
+        self.applied.clear()
+
+    def append(self, name: str, row: dict[str, Any]) -> None:
+        """Add one JSON line."""
+        with open(self.folder / name, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+@functools.cache
+def _channel() -> Channel | None:
+    return Channel(trial_dir()) if SUPERVISED else None
+
+
+@functools.cache
+def trial_dir() -> Path:
+    """This run's folder; by hand `results/manual`, emptied at each run that is not a resumed one."""
+    path = Path(os.environ.get("AUTORESEARCH_TRIAL_DIR") or HERE / "results" / "manual")
+    if path == HERE / "results" / "manual" and not RESUME:
+        shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+# --- Checkpoints and the submission -----------------------------------------------------------------------------------
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The module inside torch.compile and data-parallel wrappers."""
+    inner = getattr(model, "_orig_mod", None) or (type(model).__name__.endswith("Parallel") and model.module)
+    return unwrap(inner) if isinstance(inner, nn.Module) else model
+
+
+def save_checkpoint(step: int, *, model: nn.Module, optimizer: Any, loader: Loader, clock: Clock) -> Path:
+    """Write checkpoints/step-NNNNNNNN.pt (update `step` comes next) in the trial's folder; the newest ones stay."""
+    path, channel = trial_dir() / "checkpoints" / f"step-{step:08d}.pt", _channel()
+    state: dict[str, Any] = {"step": step, "row": loader.row, "branch": channel and channel.identity}
+    state["random"] = torch.get_rng_state()
+    state["clock"] = {"spent_s": clock.elapsed_s, "num_steps": clock.num_steps, "latest": clock.latest}
+    state["cuda"] = torch.cuda.get_rng_state_all() if DEVICE.type == "cuda" else []
+    with replacing(path) as file:
+        torch.save(state | {"model": unwrap(model).state_dict(), "optimizer": optimizer.state_dict()}, file)
+    for old in sorted(path.parent.glob("step-*.pt"))[:-CHECKPOINTS_KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loader, clock: Clock) -> int:
+    """Go on from a checkpoint, bit for bit, and return the number of the next update.
+
+    On a new branch (a rollback) steps are rewound but the clock is not.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        unwrap(model).load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
+        loader.row, saved = state["row"], state["clock"]
+    except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise PrepareError(f"{path} cannot be resumed from: {type(error).__name__}: {error}") from error
+    channel, reports = _channel(), trial_dir() / "progress.jsonl"
+    if channel and channel.identity != state["branch"] and reports.exists():
+        last = [json.loads(row) for row in reports.read_text().splitlines() if row.endswith("}")][-1]
+        saved["num_steps"] += max(0, last["step"] - state["step"])
+        saved["spent_s"] = max(saved["spent_s"], last["elapsed_s"])
+        saved["latest"] = max(saved["latest"], last["progress"])
+    vars(clock).update(saved)
+    return state["step"]
+
+
+def save_submission(model: nn.Module) -> None:
+    """Write submission/{weights.pt, config.json} and, by hand, the code beside it; nothing is lost if scoring fails.
+
+    A model without a plain-JSON `config` cannot be rebuilt for scoring: refused under a supervisor.
+    """
+    inner, folder = unwrap(model), trial_dir()
+    with replacing(folder / "submission" / "weights.pt") as file:
+        torch.save({name.replace("_orig_mod.", ""): value.cpu() for name, value in inner.state_dict().items()}, file)
+    try:
+        write_json(folder / "submission" / "config.json", inner.config)
+    except (AttributeError, TypeError) as error:
+        if SUPERVISED:
+            raise PrepareError(f"model.config must be the JSON dict given to build_model but: {error}") from error
+    main_file = getattr(sys.modules["__main__"], "__file__", None)
+    if not SUPERVISED and main_file:
+        (folder / "code").mkdir(exist_ok=True)
+        shutil.copyfile(main_file, folder / "code" / "train.py")
+        shutil.copyfile(__file__, folder / "code" / "prepare.py")
+
+
+def score(folder: Path, batch_size: int = 64) -> float:
+    """Rebuild a trial's submission from its own train.py and score it; by hand and unsandboxed."""
+    sys.modules["prepare"] = sys.modules[__name__]  # the submission's train.py gets this prepare, not its copy
+    try:
+        spec = importlib.util.spec_from_file_location("train", folder / "code" / "train.py")
+        train = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(train)  # type: ignore[union-attr]
+        model = train.build_model(read_json(folder / "submission" / "config.json"))
+        weights = torch.load(folder / "submission" / "weights.pt", map_location="cpu", weights_only=True, mmap=True)
+        model.load_state_dict(weights)
+    except (OSError, RuntimeError, AttributeError, TypeError, KeyError, pickle.UnpicklingError) as error:
+        raise PrepareError(f"{folder} holds nothing that can be rebuilt: {type(error).__name__}: {error}") from error
+    return bits_per_byte(model.to(DEVICE), split_tokens("val").ids, Tokenizer.from_directory(), batch_size)
+
+
+# --- Identity of a run, attention kernels, command line ---------------------------------------------------------------
+
+
+def platform_name() -> str:
+    """Short device name and count: H200x1, 4090x1, M4-Max, EPYCx2 (cores)."""
+    name, count = platform.processor() or platform.machine(), os.cpu_count()
+    if DEVICE.type == "cuda":
+        name, count = torch.cuda.get_device_name(), int(os.environ.get("WORLD_SIZE", 1))
+    elif sys.platform == "darwin":
+        name = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout
+    elif Path("/proc/cpuinfo").exists():
+        name = (re.findall(r"model name\s*:(.*)", Path("/proc/cpuinfo").read_text()) or [name])[0]
+        count = len(os.sched_getaffinity(0))
+    noise = r"\(.*?\)|@.*|-SXM.*|-PCI.*|\d+-Core|\b(NVIDIA|GeForce|RTX|Apple|AMD|Intel|CPU|Processor)\b"
+    return "-".join(re.sub(noise, " ", name).split()[:2]) + f"x{count}"
+
+
+def regime() -> dict[str, Any]:
+    """All that two scores must share to compare: digests in full, scale, budget, platform."""
+    lock = next((folder / "uv.lock" for folder in (HERE, *HERE.parents) if (folder / "uv.lock").exists()), None)
+    data = read_json(ready_dir() / "data.json")
+    return {
+        "prepare": file_digest(Path(__file__)),
+        "data": json_digest({split: data[split] for split in SPLITS}),
+        "tokenizer": data["tokenizer"],
+        "lock": file_digest(lock) if lock else "none",
+        "scale": SCALE,
+        "budget": [TIME_BUDGET, MAX_STEPS],
+        "platform": platform_name(),
+    }
+
+
+def run_identity() -> dict[str, Any]:
+    """What names a run in its summary: dataset, scale, platform, regime (12 hex digits), seed."""
+    parts, name = regime(), find_dataset(DATASET_NAME).name
+    digest = json_digest(parts)[:12]
+    return {"dataset": name, "scale": SCALE, "platform": parts["platform"], "regime": digest, "seed": SEED}
+
+
+def attention_kernel(download: bool = False) -> tuple[Any, str]:
+    """The module with FlashAttention-3's `flash_attn_func` for the GPU found and its name, or None and the reason.
+
+    It is taken from the cache unless `download`.
+    """
+    if DEVICE.type != "cuda":
+        return None, f"no kernel for {DEVICE.type}"
+    repository, revision = HOPPER_KERNEL if torch.cuda.get_device_capability() == (9, 0) else COMMUNITY_KERNEL
+    os.environ["KERNELS_CACHE"] = str(CACHE / "kernels")  # the library reads both when it is imported
+    os.environ["HF_HUB_OFFLINE"] = "0" if download else "1"
+    try:
+        import kernels
+
+        module = kernels.get_kernel(repository, revision=revision, trust_remote_code=[repository])
+        return getattr(module, "flash_attn_interface", module), f"fa3 {repository}@{revision[:7]}"
+    except Exception as error:  # whatever a missing or foreign binary may raise: training goes on without it
+        return None, f"{repository}: {type(error).__name__}: {error}".partition("\n")[0]
+
+
+def main() -> None:
+    """Prepare the data, or score a trial by hand."""
+    parser = argparse.ArgumentParser(description="Prepare data for train.py, or score a trial by hand.")
+    parser.add_argument("--dataset", default=DATASET_NAME, help=f"{', '.join(DATASETS)} or a folder of parquet files")
+    parser.add_argument("--num-shards", type=int, default=10, help="training shards of climbmix to fetch")
+    parser.add_argument("--download-workers", type=int, default=8, help="parallel downloads")
+    parser.add_argument("--score", type=Path, metavar="TRIAL_DIR", help="score the submission in a trial's folder")
+    options = parser.parse_args()
+    if options.score:
+        value = score(options.score)
+        write_json(options.score / "score.json", {"val_bpb": value})
+        print(f"note: scored by hand, unsandboxed\nval_bpb: {value:.6f}")
+        return
+    ready = prepare(find_dataset(options.dataset), options.num_shards, options.download_workers)
+    meta = read_json(ready / "meta.json")
+    print(f"{ready}: {meta['documents']:,} documents, {meta['tokens']:,} tokens, {meta['bytes'] / 1e6:.1f} MB")
+    if DEVICE.type == "cuda":
+        module, name = attention_kernel(download=True)
+        print(f"attention kernel: {name}" if module else f"no attention kernel ({name}); torch's own will be used")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PrepareError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
