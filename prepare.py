@@ -50,24 +50,19 @@ class PrepareError(RuntimeError):
     """Root of every refusal made here: wrong settings, broken data or submissions, and the named ones below."""
 
 
-class ClockError(PrepareError):
-    """Clock, schedule or control used against their rules."""
+class ClockError(PrepareError): ...  # clock, schedule or control used against their rules
 
 
-class NonFinite(PrepareError):
-    """A scored token has an infinite or undefined loss."""
+class NonFinite(PrepareError): ...  # a scored token has an infinite or undefined loss
 
 
-class NonCausal(PrepareError):
-    """Earlier logits moved when later tokens changed."""
+class NonCausal(PrepareError): ...  # earlier logits moved when later tokens changed
 
 
-class Stateful(PrepareError):
-    """The same batch gave other logits the second time."""
+class Stateful(PrepareError): ...  # the same batch gave other logits the second time
 
 
-# --- Constants, resolved once from the environment and the device -----------------------------------------------------
-
+# ---- Constants, resolved once from the environment and the device ----
 SCALES = {  # vocabulary with the four reserved tokens, tokens in a row, validation tokens scored at most, each a regime
     "gpu": (8192, 2048, 40 * 524288),
     "cpu": (2048, 256, 400 * 1024),
@@ -130,9 +125,7 @@ CACHE = Path(os.environ.get("AUTORESEARCH_CACHE") or "~/.cache/autoresearch").ex
 DATASET_NAME = os.environ.get("AUTORESEARCH_DATASET") or ("climbmix" if DEVICE.type == "cuda" else "pysource")
 
 
-# --- Files: written aside, flushed, replaced --------------------------------------------------------------------------
-
-
+# ---- Files: written aside, flushed, replaced ----
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write a file aside; when the block succeeds it takes the place of `path` in one step."""
@@ -173,15 +166,12 @@ def json_digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def meter(title: str, total: float | None = None, unit: str = "B") -> tqdm:
-    """Progress with rate and time left: live on a terminal, a line every ten seconds in a file."""
-    interval = 0.1 if sys.stderr.isatty() else 10
-    return tqdm(desc=title, total=total, unit=unit, unit_scale=True, mininterval=interval, maxinterval=interval)
+def meter(title: str) -> tqdm:
+    """Bytes done, rate and time: live on a terminal, every ten seconds in a file."""
+    return tqdm(desc=title, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
 
 
-# --- Downloads --------------------------------------------------------------------------------------------------------
-
-
+# ---- Downloads ----
 def download(url: str, path: Path, bar: tqdm, tries: int = 6, sleep: Callable[[float], None] = time.sleep) -> str:
     """Fetch one parquet file to `path`.part: resumes, backs off, and accepts only what reads as parquet.
 
@@ -265,9 +255,7 @@ def download_all(base: str, wanted: list[Path], dataset: "Dataset", workers: int
             raise
 
 
-# --- Data sets --------------------------------------------------------------------------------------------------------
-
-
+# ---- Data sets ----
 class Dataset(NamedTuple):
     """A source of documents and its folder in the cache."""
 
@@ -410,9 +398,7 @@ def _package_sources(packages: tuple[str, ...], taken: set[str]) -> list[str]:
     return [texts[digest] for digest in sorted(texts)]
 
 
-# --- Tokenizer --------------------------------------------------------------------------------------------------------
-
-
+# ---- Tokenizer ----
 class Tokenizer:
     """Byte-level BPE of VOCAB_SIZE tokens, learnt by rustbpe from training text alone and applied by tiktoken."""
 
@@ -479,9 +465,7 @@ def get_token_bytes(device: torch.device | str = "cpu") -> Tensor:
     return torch.from_numpy(Tokenizer.from_directory().token_bytes()).to(device)
 
 
-# --- Token store ------------------------------------------------------------------------------------------------------
-
-
+# ---- Token store ----
 class Tokens(NamedTuple):
     """One split, tokenized: documents end to end, each begun by BOS."""
 
@@ -489,11 +473,11 @@ class Tokens(NamedTuple):
     offsets: np.ndarray  # (documents + 1,) int64: where each document begins; the last is N
 
     @classmethod
-    def load(cls, folder: Path) -> "Tokens":
-        """Map a split's tokens; missing ones, or another number than recorded, are refused."""
+    def load(cls, split: str) -> "Tokens":
+        """Map a split of the current data set and scale; another number of tokens than recorded is refused."""
+        folder = find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name
         wanted, path = read_json(folder / "meta.json")["tokens"], folder / "tokens.bin"
-        found = path.stat().st_size / 2 if path.exists() else 0
-        if found != wanted:
+        if (found := path.stat().st_size / 2 if path.exists() else 0) != wanted:
             raise PrepareError(f"{path} must hold {wanted} tokens but has {found}; `rm -r {folder}` and prepare again")
         return cls(np.memmap(path, np.uint16, "r"), np.load(folder / "offsets.npy", mmap_mode="r", allow_pickle=False))
 
@@ -566,9 +550,7 @@ def ready_dir() -> Path:
     return ready if (ready / "data.json").exists() else prepare(dataset)
 
 
-# --- Loader -----------------------------------------------------------------------------------------------------------
-
-
+# ---- Loader ----
 class Loader:
     """Endless rows of T tokens: every row full, every token of the split used in every epoch.
 
@@ -616,17 +598,10 @@ class Loader:
 
 def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
     """Batches of `split`: inputs (B, T) int64, targets (B, T) int64, epoch; on DEVICE, in an order set by SEED."""
-    return Loader(split_tokens(split).ids, (B, T), SEED if split == "train" else None, DEVICE)
+    return Loader(Tokens.load(split).ids, (B, T), SEED if split == "train" else None, DEVICE)
 
 
-def split_tokens(split: str) -> Tokens:
-    """The tokens of one split of the current data set and scale."""
-    return Tokens.load(find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name)
-
-
-# --- Evaluation -------------------------------------------------------------------------------------------------------
-
-
+# ---- Evaluation ----
 def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> float:
     """Validation bits per byte of `model(inputs (B, T)) -> logits (B, T, V)`; saves the submission first.
 
@@ -637,7 +612,7 @@ def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> flo
     if SUPERVISED:
         return math.nan
     print("note: scored by hand, in the process that trained: nobody has refereed this number", flush=True)
-    return bits_per_byte(model, split_tokens("val").ids, tokenizer, batch_size)
+    return bits_per_byte(model, Tokens.load("val").ids, tokenizer, batch_size)
 
 
 @torch.no_grad()
@@ -698,7 +673,8 @@ def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tenso
         raise NonCausal(f"logits must not depend on later tokens but moved by {moved:.3g} (allowed: {allowed:.3g})")
 
 
-# --- Clock and schedule -----------------------------------------------------------------------------------------------
+# ---- Clock and schedule ----
+SHAPES = ("linear", "cosine", "sqrt", "constant")  # of the decay; sqrt is 1 - sqrt (Hägele et al. 2024)
 
 
 @dataclass(frozen=True)
@@ -713,16 +689,17 @@ class Schedule:
     start: float = 1.0  # scale at the end of the warmup
     peak: float = 1.0  # highest scale; 1 is the rate that train.py states
     decay: float = 0.5  # fraction at the end that falls from `peak` to `peak * final`
-    shape: str = "linear"  # linear, cosine, sqrt (1 - sqrt, Hägele et al. 2024) or constant (no fall)
+    shape: str = "linear"  # one of SHAPES; constant does not fall
     final: float = 0.0  # what is left of the peak at the end
 
     def __post_init__(self) -> None:
         fractions = (self.warmup, self.ramp, self.decay, self.final)
         good = all(0 <= part <= 1 for part in fractions) and sum(fractions[:3]) <= 1 + 1e-9
-        if not good or not 0 < self.start <= self.peak < math.inf:
-            raise ClockError(f"fractions lie in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak but got {self}")
-        if self.shape not in ("linear", "cosine", "sqrt", "constant"):
-            raise ClockError(f"shape must be linear, cosine, sqrt or constant but got {self.shape!r}")
+        if not good or not 0 < self.start <= self.peak < math.inf or self.shape not in SHAPES:
+            rules = (
+                f"fractions in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak, shape one of {', '.join(SHAPES)}"
+            )
+            raise ClockError(f"a schedule has {rules} but got {self}")
 
     def lr_scale(self, p: float) -> float:
         """Scale of the learning rate at progress `p` in 0..1."""
@@ -796,17 +773,13 @@ class Clock:
         """Whether a budget is used up."""
         return self.elapsed_s >= self.budget_s or self.num_steps >= (self.max_steps or math.inf)
 
-    def rate(self) -> float:
-        """The learning rate now in the first parameter group."""
-        return float(self.optimizer.param_groups[0]["lr"])
-
     def _before_step(self) -> None:
         if self.warming:
             return
         if self.begun is None:
             raise ClockError("an optimizer step must come after clock.start() or inside `with clock.warmup():`")
         self.num_steps += 1
-        self.rates.append(self.rate())
+        self.rates.append(float(self.optimizer.param_groups[0]["lr"]))
         if channel := _channel():
             channel.acknowledge(self.rates[-1])
 
@@ -823,9 +796,7 @@ class Clock:
         }
 
 
-# --- Progress channel: progress.jsonl and acks.jsonl out, control.json in ---------------------------------------------
-
-
+# ---- Progress channel: progress.jsonl and acks.jsonl out, control.json in ----
 @dataclass(frozen=True)
 class Control:
     """What the supervisor asks for now; the defaults change nothing."""
@@ -856,7 +827,11 @@ class Channel:
         """Append a report, read commands, apply those that are due."""
         report: dict[str, Any] = {"step": step, "step_target": step_target, "progress": None}
         if clock := Clock.current:
-            report |= {"progress": clock.latest, "elapsed_s": round(clock.elapsed_s, 3), "lr": clock.rate()}
+            report |= {
+                "progress": clock.latest,
+                "elapsed_s": round(clock.elapsed_s, 3),
+                "lr": clock.optimizer.param_groups[0]["lr"],
+            }
         finite = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         self.append("progress.jsonl", report | {"metrics": finite})
         self.step = step
@@ -921,9 +896,7 @@ def trial_dir() -> Path:
     return path
 
 
-# --- Checkpoints and the submission -----------------------------------------------------------------------------------
-
-
+# ---- Checkpoints and the submission ----
 def unwrap(model: nn.Module) -> nn.Module:
     """The module inside torch.compile and data-parallel wrappers."""
     inner = getattr(model, "_orig_mod", None) or (type(model).__name__.endswith("Parallel") and model.module)
@@ -1001,12 +974,10 @@ def score(folder: Path, batch_size: int = 64) -> float:
         model.load_state_dict(weights)
     except (OSError, RuntimeError, AttributeError, TypeError, KeyError, pickle.UnpicklingError) as error:
         raise PrepareError(f"{folder} holds nothing that can be rebuilt: {type(error).__name__}: {error}") from error
-    return bits_per_byte(model.to(DEVICE), split_tokens("val").ids, Tokenizer.from_directory(), batch_size)
+    return bits_per_byte(model.to(DEVICE), Tokens.load("val").ids, Tokenizer.from_directory(), batch_size)
 
 
-# --- Identity of a run, attention kernels, command line ---------------------------------------------------------------
-
-
+# ---- Identity of a run, attention kernels, command line ----
 def platform_name() -> str:
     """Short device name and count: H200x1, 4090x1, M4-Max, EPYCx2 (cores)."""
     name, count = platform.processor() or platform.machine(), os.cpu_count()
@@ -1021,26 +992,15 @@ def platform_name() -> str:
     return "-".join(re.sub(noise, " ", name).split()[:2]) + f"x{count}"
 
 
-def regime() -> dict[str, Any]:
-    """All that two scores must share to compare: digests in full, scale, budget, platform."""
-    lock = next((folder / "uv.lock" for folder in (HERE, *HERE.parents) if (folder / "uv.lock").exists()), None)
-    data = read_json(ready_dir() / "data.json")
-    return {
-        "prepare": file_digest(Path(__file__)),
-        "data": json_digest({split: data[split] for split in SPLITS}),
-        "tokenizer": data["tokenizer"],
-        "lock": file_digest(lock) if lock else "none",
-        "scale": SCALE,
-        "budget": [TIME_BUDGET, MAX_STEPS],
-        "platform": platform_name(),
-    }
-
-
 def run_identity() -> dict[str, Any]:
-    """What names a run in its summary: dataset, scale, platform, regime (12 hex digits), seed."""
-    parts, name = regime(), find_dataset(DATASET_NAME).name
-    digest = json_digest(parts)[:12]
-    return {"dataset": name, "scale": SCALE, "platform": parts["platform"], "regime": digest, "seed": SEED}
+    """What names a run in its summary; two scores compare only within one regime."""
+    lock = next((folder / "uv.lock" for folder in (HERE, *HERE.parents) if (folder / "uv.lock").exists()), None)
+    digests = {"prepare": file_digest(Path(__file__)), "lock": file_digest(lock) if lock else "none"}
+    data = read_json(ready_dir() / "data.json")
+    digests |= {name: data[name] for name in (*SPLITS, "tokenizer")}
+    regime = {**digests, "scale": SCALE, "budget": [TIME_BUDGET, MAX_STEPS], "platform": platform_name()}
+    names = {"dataset": find_dataset(DATASET_NAME).name, "scale": SCALE, "platform": platform_name()}
+    return {**names, "regime": json_digest(regime)[:12], "seed": SEED}
 
 
 def attention_kernel(download: bool = False) -> tuple[Any, str]:
