@@ -4,11 +4,9 @@
 scale, the budget and the machine are the same (the *regime*, printed in every summary). A score made in the process
 that trained the model is a measurement by hand: nobody has refereed it.
 
-All data lie under $AUTORESEARCH_CACHE (default ~/.cache/autoresearch), in one folder for each data set:
-    manifest.json          sha256 of every raw file
-    train/*.parquet        raw training text
-    train/vocab-N/         tokenizer.json, tokens.bin, offsets.npy, meta.json; data.json is written last
-    held/{val,sealed}/     the same for held-out text: one folder hides all of it
+All data lie under $AUTORESEARCH_CACHE (default ~/.cache/autoresearch), in one folder for each data set: train/ holds
+the raw text, and in vocab-N/ tokenizer and tokens; held/{val,sealed}/ the same of held-out text, so that one folder
+hides all of it; manifest.json the sha256 of every raw file.
 """
 
 import argparse
@@ -24,7 +22,6 @@ import json
 import math
 import os
 import pickle
-import platform
 import random
 import re
 import shutil
@@ -82,7 +79,7 @@ TRAIN_PACKAGES = ("torch", "sympy", "numpy", "networkx", "setuptools", "mpmath",
 HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
 TOKENIZER_CHARS = 500_000_000  # of training text are enough to learn a tokenizer
 MAX_SOURCE_BYTES, MAX_MEAN_LINE = 256 * 1024, 200  # of a Python file
-FOLDER_HELD_PERCENT = 2  # of a user's folder, for validation; as much again is sealed
+FOLDER_HELD = 5  # 256ths of a user's folder for validation; as much again is sealed
 
 HOPPER_KERNEL = ("varunneal/flash-attention-3", "de87b9b5af06dd9984df595bef90b2eba44b181a")
 COMMUNITY_KERNEL = ("kernels-community/flash-attn3", "9542c462013476380ce4b395b9ddc0e8118161ee")
@@ -161,11 +158,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def json_digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON, in hex."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def meter(title: str) -> tqdm:
     """Bytes done, rate and time: live on a terminal, every ten seconds in a file."""
     return tqdm(desc=title, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
@@ -190,10 +182,8 @@ def download(url: str, path: Path, bar: tqdm, tries: int = 6, sleep: Callable[[f
             response = getattr(error, "response", None)
             status, headers = (0, {}) if response is None else (response.status_code, response.headers)
             if attempt == tries or (400 <= status < 500 and status not in (408, 416, 429)):
-                raise PrepareError(
-                    f"{url} could not be fetched ({attempt} tries): {error}. Run the same command again to go on with "
-                    "what has arrived, or do without a network: AUTORESEARCH_DATASET=pysource uv run train.py"
-                ) from error
+                what = f"{url} could not be fetched ({attempt} tries): {error}. Run the same command again to go on,"
+                raise PrepareError(f"{what} or do without: AUTORESEARCH_DATASET=pysource uv run train.py") from error
             asked = headers.get("Retry-After", "")
             sleep(min(float(asked), 120) if asked.isdigit() else min(2.0**attempt, 30) * random.uniform(0.5, 1))
     raise AssertionError("unreachable")
@@ -280,7 +270,8 @@ class Dataset(NamedTuple):
         """Whether a document belongs to `split`: by its row, or in a user's folder by its content."""
         if self.name == "tinystories":
             return split == ("sealed", "val", "train")[min(row // TINYSTORIES_HELD_ROWS, 2)]
-        return not self.folder or split == ("val", "sealed", "train")[min(_bucket(text, 100) // FOLDER_HELD_PERCENT, 2)]
+        byte = hashlib.sha256(text.encode()).digest()[0]
+        return not self.folder or split == ("val", "sealed", "train")[min(byte // FOLDER_HELD, 2)]
 
     def documents(self, split: str) -> Iterator[str]:
         """Every document of one split, in a fixed order."""
@@ -308,9 +299,9 @@ class Dataset(NamedTuple):
             write_json(file, noted)
         return noted
 
-    def verify(self) -> str:
-        """Compare every raw file with the manifest, noting new ones; returns one digest over all."""
-        found, again = {}, f"uv run prepare.py --dataset {self.folder or self.name}"
+    def verify(self) -> dict[str, str]:
+        """Compare every raw file with the manifest, noting new ones; returns what was found."""
+        found, again = dict[str, str](), f"uv run prepare.py --dataset {self.folder or self.name}"
         for path in sorted({path for split in SPLITS for path in self.raw_files(split)}):
             digest = found[os.path.relpath(path, self.root)] = file_digest(path)
             noted = self.manifest().get(os.path.relpath(path, self.root))
@@ -322,7 +313,7 @@ class Dataset(NamedTuple):
                 raise PrepareError(f"{what}; restore it, or remove it and run `{again}`")
         if gone := ", ".join(sorted(set(self.manifest()) - set(found))):
             raise PrepareError(f"raw files are gone: {gone}; to do without: `rm -r {self.root}` and `{again}`")
-        return json_digest(found)
+        return found
 
 
 def find_dataset(name: str) -> Dataset:
@@ -333,10 +324,6 @@ def find_dataset(name: str) -> Dataset:
     if not any(folder.glob("*.parquet")):
         raise PrepareError(f"a data set is one of {', '.join(DATASETS)} or a folder of .parquet files but got {name!r}")
     return Dataset(f"folder-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}", folder)
-
-
-def _bucket(text: str, buckets: int) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % buckets
 
 
 def fetch_raw(dataset: Dataset, num_shards: int, workers: int) -> None:
@@ -363,7 +350,7 @@ def build_pysource(dataset: Dataset) -> None:
         return
     taken: set[str] = set()
     train, held = _package_sources(TRAIN_PACKAGES, taken), _package_sources(HELD_PACKAGES, taken)
-    halves = [[text for text in held if _bucket(text, 2) == half] for half in (0, 1)]
+    halves = [[text for text in held if hashlib.sha256(text.encode()).digest()[0] % 2 == half] for half in (0, 1)]
     for split, texts in zip(SPLITS, (train, *halves), strict=True):
         if not texts:
             raise PrepareError(f"pysource found no {split} text in the environment's packages; run `uv sync`")
@@ -555,14 +542,15 @@ class Loader:
     """Endless rows of T tokens: every row full, every token of the split used in every epoch.
 
     The split is one circle of documents, cut into rows at an offset drawn anew for each epoch; what does not fit into
-    a row goes on in another. The seed alone orders the rows (None: the order of the text). Where the circle closes, up
-    to T - 1 tokens appear twice.
+    a row goes on in another. The seed alone orders the rows (None: the order of the text), `row` is the whole state.
     """
 
     def __init__(self, ids: np.ndarray, batch: tuple[int, int], seed: int | None, device: torch.device):
         self.ids, (self.B, self.T), self.seed, self.device = ids, batch, seed, device
-        self.rows_per_epoch = math.ceil(len(ids) / self.T)
-        self.row = 0  # rows handed out so far: the whole state
+        self.row, self.rows_per_epoch = (
+            0,
+            math.ceil(len(ids) / self.T),
+        )  # rows handed out; the last one closes the circle
         self.starts = functools.lru_cache(2)(self._starts)
         self.pool = ThreadPoolExecutor(1) if device.type == "cuda" else None
         self.ahead: tuple[int, Future] | None = None
@@ -579,21 +567,20 @@ class Loader:
         """(B, T + 1) int64: the rows from number `row` on."""
         epochs, places = np.divmod(np.arange(row, row + self.B), self.rows_per_epoch)
         starts = np.concatenate([self.starts(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
-        rows = self.ids[(starts[:, None] + np.arange(self.T + 1)) % len(self.ids)]
-        tensor = torch.from_numpy(rows.astype(np.int64))
-        return tensor.pin_memory() if self.pool else tensor
+        tokens = torch.from_numpy(self.ids[(starts[:, None] + np.arange(self.T + 1)) % len(self.ids)].astype(np.int64))
+        return tokens.pin_memory() if self.pool else tokens
 
     def __iter__(self) -> "Loader":
         return self
 
     def __next__(self) -> tuple[Tensor, Tensor, int]:
         """inputs (B, T), targets (B, T), epoch from 1; on CUDA the next batch is read and pinned meanwhile."""
-        rows = self.ahead[1].result() if self.ahead and self.ahead[0] == self.row else self._read(self.row)
+        tokens = self.ahead[1].result() if self.ahead and self.ahead[0] == self.row else self._read(self.row)
         epoch, self.row = self.row // self.rows_per_epoch + 1, self.row + self.B
         if self.pool:
             self.ahead = self.row, self.pool.submit(self._read, self.row)
-        rows = rows.to(self.device, non_blocking=True)
-        return rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), epoch
+        tokens = tokens.to(self.device, non_blocking=True)
+        return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), epoch
 
 
 def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
@@ -605,8 +592,7 @@ def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
 def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> float:
     """Validation bits per byte of `model(inputs (B, T)) -> logits (B, T, V)`; saves the submission first.
 
-    Under a supervisor the score is made after exit, by another process, and this returns NaN. Refuses logits of another
-    shape, and by name what is NonFinite, NonCausal or Stateful.
+    NaN under a supervisor, who has it scored after exit. Refuses what is NonFinite, NonCausal or Stateful by that name.
     """
     save_submission(model)
     if SUPERVISED:
@@ -657,11 +643,10 @@ def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tenso
 
     Single logits may move by a rounding step of bfloat16, those at the cut by a sixteenth of it on average.
     """
-    B, T = inputs.shape
-    allowed = TOLERANCE * max(1.0, stats.abs().max().item())
+    (B, T), allowed = inputs.shape, TOLERANCE * max(1.0, stats.abs().max().item())
     if not (moved := (_token_stats(model, inputs, targets) - stats).abs().max().item()) <= allowed:
         raise Stateful(
-            f"a batch must give the same logits again but they moved by {moved:.3g} (allowed: {allowed:.3g})"
+            f"a batch must give the same logits again but they moved by {moved:.3g} of {allowed:.3g} allowed"
         )
     shift = torch.randint(1, VOCAB_SIZE, (B, T), generator=torch.Generator().manual_seed(0)).to(inputs.device)
     cuts = (T - 2 - torch.arange(B) * 37 % (T - 1)).to(inputs.device)
@@ -670,13 +655,10 @@ def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tenso
     moves = (_token_stats(model, changed, targets) - stats).abs() * kept
     moved = max(moves.max().item(), 16 * moves.gather(2, cuts.view(1, B, 1).expand(2, B, 1)).mean().item())
     if not moved <= allowed:
-        raise NonCausal(f"logits must not depend on later tokens but moved by {moved:.3g} (allowed: {allowed:.3g})")
+        raise NonCausal(f"logits must not depend on later tokens but moved by {moved:.3g} of {allowed:.3g} allowed")
 
 
 # ---- Clock and schedule ----
-SHAPES = ("linear", "cosine", "sqrt", "constant")  # of the decay; sqrt is 1 - sqrt (Hägele et al. 2024)
-
-
 @dataclass(frozen=True)
 class Schedule:
     """A plan for the learning rate as a pure function of progress: warm up, ramp to the peak, hold, decay.
@@ -689,17 +671,16 @@ class Schedule:
     start: float = 1.0  # scale at the end of the warmup
     peak: float = 1.0  # highest scale; 1 is the rate that train.py states
     decay: float = 0.5  # fraction at the end that falls from `peak` to `peak * final`
-    shape: str = "linear"  # one of SHAPES; constant does not fall
+    shape: str = "linear"  # or cosine, sqrt (1 - sqrt, Hägele et al. 2024), constant (no fall)
     final: float = 0.0  # what is left of the peak at the end
 
     def __post_init__(self) -> None:
         fractions = (self.warmup, self.ramp, self.decay, self.final)
         good = all(0 <= part <= 1 for part in fractions) and sum(fractions[:3]) <= 1 + 1e-9
-        if not good or not 0 < self.start <= self.peak < math.inf or self.shape not in SHAPES:
-            rules = (
-                f"fractions in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak, shape one of {', '.join(SHAPES)}"
-            )
-            raise ClockError(f"a schedule has {rules} but got {self}")
+        if not good or not 0 < self.start <= self.peak < math.inf:
+            raise ClockError(f"fractions lie in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak but got {self}")
+        if self.shape not in ("linear", "cosine", "sqrt", "constant"):
+            raise ClockError(f"shape must be linear, cosine, sqrt or constant but got {self.shape!r}")
 
     def lr_scale(self, p: float) -> float:
         """Scale of the learning rate at progress `p` in 0..1."""
@@ -719,7 +700,7 @@ class Clock:
     """The budget: what ends a run, and one monotone progress towards it.
 
     Start-up and compilation come before `start`, and no update made then survives. Progress is the larger one of the
-    used fractions of seconds and of steps, taken at the end of the coming update: above 0 at first, 1 at last.
+    used fractions of seconds and steps at the end of the coming update: above 0 at first, 1 at last.
     """
 
     current: "Clock | None" = None  # of this process, for emit_progress
@@ -797,8 +778,7 @@ class Clock:
 
 
 # ---- Progress channel: progress.jsonl and acks.jsonl out, control.json in ----
-@dataclass(frozen=True)
-class Control:
+class Control(NamedTuple):
     """What the supervisor asks for now; the defaults change nothing."""
 
     lr_scale: float = 1.0  # factor on the learning rate
@@ -806,12 +786,8 @@ class Control:
 
 
 def emit_progress(step: int, step_target: int | None = None, metrics: dict[str, float] | None = None) -> Control:
-    """Report before update number `step` and learn what to apply to it; exits 42 when the run is cancelled.
-
-    Does nothing when nobody supervises.
-    """
-    channel = _channel()
-    return channel.exchange(step, step_target, metrics or {}) if channel else Control()
+    """Report before update `step` and learn what to apply to it; exits 42 when cancelled; by hand nothing happens."""
+    return channel.exchange(step, step_target, metrics or {}) if (channel := _channel()) else Control()
 
 
 class Channel:
@@ -825,13 +801,10 @@ class Channel:
 
     def exchange(self, step: int, step_target: int | None, metrics: dict[str, float]) -> Control:
         """Append a report, read commands, apply those that are due."""
-        report: dict[str, Any] = {"step": step, "step_target": step_target, "progress": None}
+        report: dict[str, Any] = {"step": step, "step_target": step_target}
         if clock := Clock.current:
-            report |= {
-                "progress": clock.latest,
-                "elapsed_s": round(clock.elapsed_s, 3),
-                "lr": clock.optimizer.param_groups[0]["lr"],
-            }
+            rate = float(clock.optimizer.param_groups[0]["lr"])
+            report |= {"progress": clock.latest, "elapsed_s": round(clock.elapsed_s, 3), "lr": rate}
         finite = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         self.append("progress.jsonl", report | {"metrics": finite})
         self.step = step
@@ -906,8 +879,8 @@ def unwrap(model: nn.Module) -> nn.Module:
 def save_checkpoint(step: int, *, model: nn.Module, optimizer: Any, loader: Loader, clock: Clock) -> Path:
     """Write checkpoints/step-NNNNNNNN.pt (update `step` comes next) in the trial's folder; the newest ones stay."""
     path, channel = trial_dir() / "checkpoints" / f"step-{step:08d}.pt", _channel()
-    state: dict[str, Any] = {"step": step, "row": loader.row, "branch": channel and channel.identity}
-    state["random"] = torch.get_rng_state()
+    state: dict[str, Any] = {"step": step, "row": loader.row, "random": torch.get_rng_state()}
+    state["branch"] = channel and channel.identity
     state["clock"] = {"spent_s": clock.elapsed_s, "num_steps": clock.num_steps, "latest": clock.latest}
     state["cuda"] = torch.cuda.get_rng_state_all() if DEVICE.type == "cuda" else []
     with replacing(path) as file:
@@ -934,10 +907,10 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loa
         raise PrepareError(f"{path} cannot be resumed from: {type(error).__name__}: {error}") from error
     channel, reports = _channel(), trial_dir() / "progress.jsonl"
     if channel and channel.identity != state["branch"] and reports.exists():
-        last = [json.loads(row) for row in reports.read_text().splitlines() if row.endswith("}")][-1]
+        rows = [json.loads(row) for row in reports.read_text().splitlines() if row.endswith("}")]  # the last may be cut
+        last = {"step": 0, "elapsed_s": 0.0, "progress": 0.0, **(rows[-1] if rows else {})}
         saved["num_steps"] += max(0, last["step"] - state["step"])
-        saved["spent_s"] = max(saved["spent_s"], last["elapsed_s"])
-        saved["latest"] = max(saved["latest"], last["progress"])
+        saved |= {"spent_s": max(saved["spent_s"], last["elapsed_s"]), "latest": max(saved["latest"], last["progress"])}
     vars(clock).update(saved)
     return state["step"]
 
@@ -979,15 +952,14 @@ def score(folder: Path, batch_size: int = 64) -> float:
 
 # ---- Identity of a run, attention kernels, command line ----
 def platform_name() -> str:
-    """Short device name and count: H200x1, 4090x1, M4-Max, EPYCx2 (cores)."""
-    name, count = platform.processor() or platform.machine(), os.cpu_count()
+    """Short device name and count: H200x1, 4090x1, M4-Maxx1, EPYCx2 (cores)."""
+    name, count = os.uname().machine, os.cpu_count()
     if DEVICE.type == "cuda":
         name, count = torch.cuda.get_device_name(), int(os.environ.get("WORLD_SIZE", 1))
     elif sys.platform == "darwin":
         name = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout
-    elif Path("/proc/cpuinfo").exists():
-        name = (re.findall(r"model name\s*:(.*)", Path("/proc/cpuinfo").read_text()) or [name])[0]
-        count = len(os.sched_getaffinity(0))
+    elif models := re.findall(r"model name\s*:(.*)", Path("/proc/cpuinfo").read_text()):
+        name, count = models[0], len(os.sched_getaffinity(0))
     noise = r"\(.*?\)|@.*|-SXM.*|-PCI.*|\d+-Core|\b(NVIDIA|GeForce|RTX|Apple|AMD|Intel|CPU|Processor)\b"
     return "-".join(re.sub(noise, " ", name).split()[:2]) + f"x{count}"
 
@@ -995,19 +967,20 @@ def platform_name() -> str:
 def run_identity() -> dict[str, Any]:
     """What names a run in its summary; two scores compare only within one regime."""
     lock = next((folder / "uv.lock" for folder in (HERE, *HERE.parents) if (folder / "uv.lock").exists()), None)
-    digests = {"prepare": file_digest(Path(__file__)), "lock": file_digest(lock) if lock else "none"}
-    data = read_json(ready_dir() / "data.json")
-    digests |= {name: data[name] for name in (*SPLITS, "tokenizer")}
-    regime = {**digests, "scale": SCALE, "budget": [TIME_BUDGET, MAX_STEPS], "platform": platform_name()}
-    names = {"dataset": find_dataset(DATASET_NAME).name, "scale": SCALE, "platform": platform_name()}
-    return {**names, "regime": json_digest(regime)[:12], "seed": SEED}
+    name, data = find_dataset(DATASET_NAME).name, read_json(ready_dir() / "data.json")
+    digests = [
+        file_digest(Path(__file__)),
+        lock and file_digest(lock),
+        *(data[part] for part in (*SPLITS, "tokenizer")),
+    ]
+    regime = json.dumps([digests, SCALE, TIME_BUDGET, MAX_STEPS, platform_name()])
+    digest = hashlib.sha256(regime.encode()).hexdigest()[:12]
+    return {"dataset": name, "scale": SCALE, "platform": platform_name(), "regime": digest, "seed": SEED}
 
 
 def attention_kernel(download: bool = False) -> tuple[Any, str]:
-    """The module with FlashAttention-3's `flash_attn_func` for the GPU found and its name, or None and the reason.
-
-    It is taken from the cache unless `download`.
-    """
+    """FlashAttention-3's interface for the GPU found and its name, or None and the reason; from the cache alone
+    unless `download`."""
     if DEVICE.type != "cuda":
         return None, f"no kernel for {DEVICE.type}"
     repository, revision = HOPPER_KERNEL if torch.cuda.get_device_capability() == (9, 0) else COMMUNITY_KERNEL
