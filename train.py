@@ -1,0 +1,713 @@
+"""Train a small GPT for the fixed budget and print its validation score: the one file to edit.
+
+The number printed is a measurement by hand; the score that counts is made by prepare.py from the submission.
+Shapes: B rows, T tokens, C width, H heads, D width of a head, V vocabulary, W window, K matrices of one shape (M, N).
+"""
+
+import functools
+import gc
+import itertools
+import math
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import prepare
+from prepare import DEVICE, MAX_SEQ_LEN, SCALE, SEED, TIME_BUDGET, VOCAB_SIZE, Clock, Schedule, Tokenizer
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Constants: the first block serves `gpu` (one H100 for five minutes), the other scales replace what differs
+
+# Model
+DEPTH = 9  # layers
+ASPECT_RATIO = 56  # width = DEPTH * ASPECT_RATIO, rounded up to whole heads
+HEAD_DIM = 128  # width of one attention head
+MLP_RATIO = 4  # hidden width of the MLP, in widths
+WINDOW_PATTERN = "SSSL"  # repeated over the layers: S short window, L full; the last layer is always L
+SHORT_WINDOW_FRAC = 0.125  # short window, in rows
+ROPE_BASE = 200_000  # longest rotary wavelength, in 2 pi tokens
+QK_SCALE = 1.1  # sharpness of attention, on queries and on keys
+LOGIT_CAP = 15.0  # logits lie in -cap..cap
+VALUE_EMBEDDING_PERIOD = 2  # every n-th layer, counted from the last, mixes token embeddings into its values
+BIGRAM_ROWS = 0  # rows of the hashed embedding of token pairs; 0: none
+INIT_SCALE = 0.68  # standard deviation of the initial matrices, in width**-0.5
+X0_INIT = 0.05  # how much of the first layer's input every layer receives, at the start
+
+# Optimization
+TOTAL_BATCH_SIZE = 2**18  # tokens per update
+DEVICE_BATCH_SIZE = 64  # rows per forward pass; halved until it fits into the memory
+EMBEDDING_LR = 0.8  # AdamW: token, value and bigram embeddings (for width 768, as the other AdamW rates)
+UNEMBEDDING_LR = 0.006  # AdamW: the matrix that makes the logits
+MATRIX_LR = 0.04  # Muon: all other matrices
+SCALAR_LR = 0.5  # AdamW: residual scalars
+WEIGHT_DECAY = 0.2  # Muon, cautious, falling to zero over the budget
+EMBEDDING_DECAY = 0.003  # AdamW, value embeddings only
+ADAM_BETAS = (0.8, 0.95)
+MUON_MOMENTUM = 0.95  # reached from MUON_MOMENTUM_START after MUON_MOMENTUM_RATIO of the budget
+MUON_MOMENTUM_START = 0.85
+MUON_MOMENTUM_RATIO = 0.3
+MUON_BETA2 = 0.95  # of the second moments of orthogonalised rows
+MUON_STEPS = 5  # iterations of the orthogonalisation
+
+# Schedule, in fractions of the budget
+WARMUP_RATIO = 0.0
+WARMDOWN_RATIO = 0.7
+FINAL_LR_FRAC = 0.05  # of the peak, at the end
+
+if SCALE == "cpu":
+    DEPTH = 4
+    ASPECT_RATIO = 48
+    HEAD_DIM = 64
+    SHORT_WINDOW_FRAC = 0.25
+    ROPE_BASE = 10_000
+    TOTAL_BATCH_SIZE = 2**12
+    DEVICE_BATCH_SIZE = 16
+    MUON_STEPS = 3
+elif SCALE == "tiny":
+    DEPTH = 2
+    ASPECT_RATIO = 32
+    HEAD_DIM = 32
+    SHORT_WINDOW_FRAC = 0.25
+    ROPE_BASE = 10_000
+    TOTAL_BATCH_SIZE = 2**10
+    DEVICE_BATCH_SIZE = 16
+    MUON_STEPS = 3
+
+# Around the run
+MAX_LOSS_RISE = 2.0  # nats above the lowest smoothed loss that count as an explosion
+LOG_PERIOD_S = 10.0  # between lines in a file; a terminal has one live line
+EVAL_BATCH_SIZE = 64  # rows
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Hardware
+
+# Dense bf16 (fp16 before Ampere) tensor TFLOP/s of the data sheets; the first name found in the device's name counts.
+PEAK_TFLOPS = {
+    "B300": 2500, "B200": 2250, "GH200": 989, "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989,
+    "H800": 989, "H20": 148, "A100": 312, "A800": 312, "A10G": 70, "A10": 125, "A30": 165, "A40": 150, "L40S": 362,
+    "L40": 181, "L4": 121, "RTX 6000 Ada": 364, "RTX A6000": 155, "RTX 5090": 209, "RTX 5080": 113, "RTX 4090": 165,
+    "RTX 4080": 97, "RTX 4070": 58, "RTX 3090": 71, "RTX 3080": 60, "RTX 2080": 42, "T4": 65,
+}  # fmt: skip
+
+
+def find_dtype() -> torch.dtype:
+    """The type to multiply in: half the width where the hardware multiplies it, else fp32."""
+    if DEVICE.type == "cuda":  # before Ampere only fp16 is fast; its small range is what LOSS_SCALE is for
+        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    if DEVICE.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return torch.bfloat16
+    return torch.float32
+
+
+COMPUTE_DTYPE = find_dtype()
+# Gradients of fp16 vanish below 6e-8. Muon and AdamW divide by the size of the gradient, so that nobody has to unscale.
+LOSS_SCALE = 4096.0 if COMPUTE_DTYPE is torch.float16 else 1.0
+
+
+@functools.cache
+def can_compile() -> bool:
+    """Whether torch.compile is worth it and possible here; says so when it is not."""
+    if SCALE == "tiny":
+        return False
+    if DEVICE.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++", "cl"))):
+        print("notice: no C++ compiler found, so nothing is compiled and training is slower; install g++", flush=True)
+        return False
+    return DEVICE.type != "mps"
+
+
+def compiled(function):
+    """`function` compiled where that is possible, for fixed shapes."""
+    return torch.compile(function, dynamic=False) if can_compile() else function
+
+
+def peak_flops() -> tuple[float, str]:
+    """FLOP/s that the device multiplies at its best, and where the number is from."""
+    if DEVICE.type == "cuda":
+        name = torch.cuda.get_device_name()
+        for part, tflops in PEAK_TFLOPS.items():
+            if part in name:
+                return tflops * 1e12, "data sheet"
+    size = 4096 if DEVICE.type == "cuda" else 1024
+    a = torch.randn(size, size, device=DEVICE).to(COMPUTE_DTYPE)
+    seconds = []
+    for _ in range(8):
+        begun = time.perf_counter()
+        (a @ a)[0, 0].item()  # waits for the device
+        seconds.append(time.perf_counter() - begun)
+    return 2 * size**3 / min(seconds), "measured"
+
+
+def peak_memory_mb() -> float:
+    """Most memory used so far: the allocator's on CUDA, the process's elsewhere."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Attention: attend(q, k, v, window) maps (B, T, H, D) to (B, T, H, D); a token sees itself and window - 1 before it
+
+
+def attend_in_blocks(q, k, v, window):
+    """Plain torch. Queries are cut into blocks of `window`; each sees its own block and the one before."""
+    B, T, H, D = q.shape
+    if window >= T or T % window:
+        position = torch.arange(T, device=q.device)
+        distance = position[:, None] - position
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, H, T, D)
+        return attend_where((distance >= 0) & (distance < window), q, k, v).transpose(1, 2)
+    q, k, v = (x.view(B, T // window, window, H, D).transpose(2, 3) for x in (q, k, v))  # (B, T/W, H, W, D)
+    k, v = (torch.cat((x.roll(1, dims=1), x), dim=3) for x in (k, v))  # (B, T/W, H, 2W, D)
+    position = torch.arange(2 * window, device=q.device)
+    distance = position[window:, None] - position
+    has_past = torch.arange(T // window, device=q.device)[:, None, None, None] > 0
+    mask = (distance >= 0) & (distance < window) & (has_past | (position >= window))
+    return attend_where(mask, q, k, v).transpose(2, 3).reshape(B, T, H, D)
+
+
+def attend_where(mask, q, k, v):
+    """Softmax attention spelled out: compiled, it is faster on a CPU than the library's kernel."""
+    scores = (q @ k.mT).float() * q.size(-1) ** -0.5
+    return scores.masked_fill(~mask, -math.inf).softmax(-1).to(v.dtype) @ v
+
+
+def make_flex_attention(windows):
+    """Block-sparse attention of torch, compiled, for CUDA devices without the FlashAttention kernel."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    def make_mask(window):
+        def band(b, h, i, j):
+            return (i >= j) & (i - j < window)
+
+        return create_block_mask(band, None, None, MAX_SEQ_LEN, MAX_SEQ_LEN, device=str(DEVICE))
+
+    flex = torch.compile(flex_attention, dynamic=False)
+    masks = {window: make_mask(window) for window in windows}
+
+    def attend(q, k, v, window):
+        if not q.is_cuda or q.size(1) != MAX_SEQ_LEN:
+            return attend_in_blocks(q, k, v, window)
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        return flex(q, k, v, block_mask=masks[window]).transpose(1, 2)
+
+    return attend
+
+
+def make_kernel_attention(flash_attn_func):
+    """FlashAttention-3 from `kernels`; tried once, since a kernel may load and yet not run here."""
+
+    def attend(q, k, v, window):
+        if not q.is_cuda:
+            return attend_in_blocks(q, k, v, window)
+        out = flash_attn_func(q, k, v, causal=True, window_size=(window - 1, 0))
+        return out[0] if isinstance(out, tuple) else out
+
+    trial = torch.randn(1, 256, 1, HEAD_DIM, device=DEVICE, dtype=COMPUTE_DTYPE, requires_grad=True)
+    attend(trial, trial, trial, 128).sum().backward()
+    return attend
+
+
+@functools.cache
+def choose_attention(windows: tuple[int, ...]):
+    """Pick the attention of this process.
+
+    Returns:
+        Its name for the summary, and attend.
+    """
+    if DEVICE.type != "cuda" or not can_compile():
+        return "torch, in blocks of a window", attend_in_blocks
+    kernel, name = prepare.attention_kernel()
+    if kernel is not None:
+        try:
+            return name, make_kernel_attention(kernel.flash_attn_func)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            name = f"{name} failed: {str(error).splitlines()[0]}"
+    return f"flex ({name})", make_flex_attention(set(windows))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Model
+
+
+def norm(x):
+    """RMS norm without weights."""
+    return F.rms_norm(x, (x.size(-1),))
+
+
+def rotate(x, cos, sin):
+    """Rotary embedding of x (B, T, H, D); the pairs lie half a head apart. cos, sin: (T, 1, D/2)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
+
+
+class Linear(nn.Module):
+    """A matrix that is kept in fp32 and multiplied in the type of what comes in."""
+
+    def __init__(self, fan_in: int, fan_out: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
+
+    def forward(self, x):
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+class Embedding(nn.Module):
+    """A table that is kept in fp32 and read in COMPUTE_DTYPE."""
+
+    def __init__(self, rows: int, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows, width))
+
+    def forward(self, index):
+        return F.embedding(index, self.weight).to(COMPUTE_DTYPE)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys; some layers add token embeddings to their values."""
+
+    def __init__(self, config: dict, layer: int):
+        super().__init__()
+        width, self.num_heads = config["width"], config["num_heads"]
+        self.window, self.qk_scale = config["windows"][layer], config["qk_scale"]
+        self.attend = choose_attention(tuple(config["windows"]))[1]
+        self.query = Linear(width, width)
+        self.key = Linear(width, width)
+        self.value = Linear(width, width)
+        self.output = Linear(width, width)
+        if layer in config["value_embedding_layers"]:
+            self.value_embedding = Embedding(config["vocab_size"], width)
+            self.gate = Linear(config["gate_width"], self.num_heads)
+        else:
+            self.value_embedding = None
+
+    def forward(self, x, tokens, cos, sin):
+        B, T, C = x.shape
+        q, k, v = (project(x).view(B, T, self.num_heads, -1) for project in (self.query, self.key, self.value))
+        if self.value_embedding is not None:
+            gate = 2 * torch.sigmoid(self.gate(x[..., : self.gate.weight.size(1)]))  # (B, T, H), 1 at the start
+            v = v + gate[..., None] * self.value_embedding(tokens).view_as(v)
+        q, k = (norm(rotate(x, cos, sin)) * self.qk_scale for x in (q, k))
+        return self.output(self.attend(q, k, v, self.window).reshape(B, T, C))
+
+
+class MLP(nn.Module):
+    """Two matrices around a squared ReLU."""
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.up = Linear(config["width"], config["mlp_width"])
+        self.down = Linear(config["mlp_width"], config["width"])
+
+    def forward(self, x):
+        return self.down(F.relu(self.up(x)).square())
+
+
+class GPT(nn.Module):
+    """Tokens (B, T) int64 -> logits (B, T, V) fp32, causal."""
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.config = config
+        depth, width = config["depth"], config["width"]
+        self.embedding = Embedding(config["vocab_size"], width)
+        self.bigram_embedding = Embedding(config["bigram_rows"], width) if config["bigram_rows"] else None
+        self.attentions = nn.ModuleList(Attention(config, layer) for layer in range(depth))
+        self.mlps = nn.ModuleList(MLP(config) for _ in range(depth))
+        self.residual_scales = nn.Parameter(torch.ones(depth))
+        self.x0_scales = nn.Parameter(torch.zeros(depth))
+        self.unembedding = Linear(width, config["vocab_size"])
+        head_dim = width // config["num_heads"]
+        frequency = config["rope_base"] ** (-torch.arange(0, head_dim, 2) / head_dim)
+        angle = torch.arange(config["sequence_len"])[:, None, None] * frequency  # (T, 1, D/2)
+        self.register_buffer("cos", angle.cos().to(COMPUTE_DTYPE), persistent=False)
+        self.register_buffer("sin", angle.sin().to(COMPUTE_DTYPE), persistent=False)
+
+    def forward(self, tokens):
+        T = tokens.size(1)
+        x = self.embedding(tokens)
+        if self.bigram_embedding is not None:
+            before = F.pad(tokens, (1, 0))[:, :-1]
+            x = x + self.bigram_embedding((before * 36313 ^ tokens * 27191) % self.config["bigram_rows"])
+        x = x0 = norm(x)
+        cos, sin = self.cos[:T], self.sin[:T]
+        residual_scales, x0_scales = self.residual_scales.to(x.dtype), self.x0_scales.to(x.dtype)
+        for layer, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
+            x = residual_scales[layer] * x + x0_scales[layer] * x0
+            x = x + attention(norm(x), tokens, cos, sin)
+            x = x + mlp(norm(x))
+        cap = self.config["logit_cap"]
+        return cap * torch.tanh(self.unembedding(norm(x)).float() / cap)
+
+    @torch.no_grad()
+    def initialize(self):
+        """Draw the weights. What is added to the residual stream starts at zero, so that depth costs nothing."""
+        bound = INIT_SCALE * (3 / self.config["width"]) ** 0.5
+        for name, weight in self.named_parameters():
+            if name.endswith(("output.weight", "down.weight", "gate.weight", "bigram_embedding.weight")):
+                weight.zero_()
+            elif name == "embedding.weight":
+                weight.normal_()
+            elif name == "unembedding.weight":
+                weight.normal_(std=0.001)
+            elif weight.ndim == 2:
+                weight.uniform_(-bound, bound)
+        self.residual_scales.fill_(1.0)
+        self.x0_scales.fill_(X0_INIT)
+
+    def flops_per_token(self) -> int:
+        """Multiplications and additions of forward and backward, embeddings left out."""
+        matrices = sum(module.weight.numel() for module in self.modules() if isinstance(module, Linear))
+        return 6 * matrices + 12 * self.config["width"] * sum(self.config["windows"])
+
+
+def make_config() -> dict:
+    """The constants that shape the model, as the plain dictionary from which build_model makes it again."""
+    num_heads = math.ceil(DEPTH * ASPECT_RATIO / HEAD_DIM)
+    spans = {"S": max(1, int(MAX_SEQ_LEN * SHORT_WINDOW_FRAC)), "L": MAX_SEQ_LEN}
+    windows = [spans[WINDOW_PATTERN[layer % len(WINDOW_PATTERN)]] for layer in range(DEPTH - 1)] + [spans["L"]]
+    return {
+        "vocab_size": VOCAB_SIZE,
+        "sequence_len": MAX_SEQ_LEN,
+        "depth": DEPTH,
+        "width": num_heads * HEAD_DIM,
+        "num_heads": num_heads,
+        "mlp_width": MLP_RATIO * num_heads * HEAD_DIM,
+        "windows": windows,
+        "value_embedding_layers": list(range(DEPTH - 1, -1, -VALUE_EMBEDDING_PERIOD)),
+        "gate_width": min(32, num_heads * HEAD_DIM),
+        "bigram_rows": BIGRAM_ROWS,
+        "rope_base": ROPE_BASE,
+        "qk_scale": QK_SCALE,
+        "logit_cap": LOGIT_CAP,
+    }
+
+
+def build_model(config: dict) -> nn.Module:
+    """Make the model that `config` describes, on the CPU; its weights are to be initialized or loaded."""
+    return GPT(config)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Optimizer
+
+# Odd quintics a x + b x^3 + c x^5, each the best for the singular values that the one before leaves behind
+# ("The Polar Express", Amsel et al. 2025).
+POLAR_EXPRESS = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+)
+
+
+def orthogonalize(x, steps: int):
+    """Bring the singular values of every matrix in x (K, M, N) close to 1."""
+    tall = x.size(-2) > x.size(-1)
+    x = x.mT if tall else x
+    x = (x / (1.02 * x.norm(dim=(-2, -1), keepdim=True) + 1e-10)).to(COMPUTE_DTYPE)
+    for a, b, c in POLAR_EXPRESS[:steps]:
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    x = x.float()
+    return x.mT if tall else x
+
+
+def update_muon(weights, gradients, momenta, moments, rates):
+    """Muon (Jordan et al. 2024) on matrices of one shape, with second moments per slice (NorMuon, Li et al. 2025)."""
+    lr, momentum, weight_decay = rates
+    weight, gradient = torch.stack(weights), torch.stack(gradients)  # (K, M, N)
+    momenta.lerp_(gradient, 1 - momentum)
+    update = orthogonalize(gradient.lerp(momenta, momentum), MUON_STEPS)
+    size = update.norm(dim=(-2, -1), keepdim=True)
+    moments.lerp_(update.square().mean(-1 if moments.size(-1) == 1 else -2, keepdim=True), 1 - MUON_BETA2)
+    update = update * moments.clamp_min(1e-10).rsqrt()
+    update = update * (size / update.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-10))  # only the direction changes
+    decay = weight_decay * weight * (update * weight >= 0)  # cautious: not where the update makes the weight grow
+    weight = weight - lr * max(1, weight.size(-2) / weight.size(-1)) ** 0.5 * (update + decay)
+    for target, value in zip(weights, weight.unbind(), strict=True):
+        target.copy_(value)
+
+
+def update_adamw(weights, gradients, averages, squares, rates):
+    """AdamW (Loshchilov and Hutter 2019)."""
+    lr, beta1, beta2, weight_decay, step = rates
+    for weight, gradient, average, square in zip(weights, gradients, averages, squares, strict=True):
+        average.lerp_(gradient, 1 - beta1)
+        square.lerp_(gradient.square(), 1 - beta2)
+        size = (square / (1 - beta2**step)).sqrt() + 1e-10
+        weight.mul_(1 - lr * weight_decay).sub_(lr / (1 - beta1**step) * average / size)
+
+
+def update_all(muon: list, adamw: list):
+    """All of one step, so that it compiles into a single graph."""
+    for tensors in muon:
+        update_muon(*tensors)
+    for tensors in adamw:
+        update_adamw(*tensors)
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon for groups that carry `momentum` (matrices of one shape), AdamW for groups that carry `betas`."""
+
+    def __init__(self, groups: list[dict]):
+        super().__init__([{**group, "initial_lr": group["lr"], "step": 0} for group in groups], {})
+        self.update_all = compiled(update_all)
+        for group in self.param_groups:
+            weights = group["params"]
+            if "momentum" in group:
+                M, N = weights[0].shape
+                moments = (M, 1) if M >= N else (1, N)  # one per slice of the long side: only these can differ
+                state = {"momentum": weights[0].new_zeros(len(weights), M, N)}
+                self.state[weights[0]] = state | {"moments": weights[0].new_zeros(len(weights), *moments)}
+            else:
+                for weight in weights:
+                    self.state[weight] = {"average": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        muon, adamw = [], []
+        for group in self.param_groups:
+            group["step"] += 1
+            weights = group["params"]
+            gradients = [weight.grad for weight in weights]
+            states = [self.state[weight] for weight in weights]
+            if "momentum" in group:
+                rates = (group["lr"], group["momentum"], group["weight_decay"])
+                state = (states[0]["momentum"], states[0]["moments"])
+                muon.append((weights, gradients, *state, as_tensors(rates)))
+            else:
+                rates = (group["lr"], *group["betas"], group["weight_decay"], group["step"])
+                state = ([each["average"] for each in states], [each["square"] for each in states])
+                adamw.append((weights, gradients, *state, as_tensors(rates)))
+        self.update_all(muon, adamw)
+
+
+def as_tensors(rates: tuple[float, ...]) -> list:
+    """Numbers as tensors: a compiled graph would be made anew for every new number."""
+    return [torch.tensor(float(rate)) for rate in rates]
+
+
+def build_optimizer(model: nn.Module) -> MuonAdamW:
+    """Sort the parameters of `model` into groups; AdamW's rates shrink with the root of the width."""
+    per_width = (model.config["width"] / 768) ** -0.5
+    embeddings, value_embeddings, matrices = [], [], {}
+    for name, weight in model.named_parameters():
+        if "value_embedding" in name:
+            value_embeddings.append(weight)
+        elif name in ("embedding.weight", "bigram_embedding.weight"):
+            embeddings.append(weight)
+        elif weight.ndim == 2 and name != "unembedding.weight":
+            matrices.setdefault(weight.shape, []).append(weight)
+
+    def adamw(weights, lr, betas=ADAM_BETAS, weight_decay=0.0):
+        return {"params": weights, "lr": lr, "betas": betas, "weight_decay": weight_decay}
+
+    groups = [
+        adamw(embeddings, EMBEDDING_LR * per_width),
+        adamw(value_embeddings, EMBEDDING_LR * per_width, weight_decay=EMBEDDING_DECAY),
+        adamw([model.unembedding.weight], UNEMBEDDING_LR * per_width),
+        adamw([model.residual_scales], SCALAR_LR * 0.01),  # these multiply at every layer
+        adamw([model.x0_scales], SCALAR_LR, betas=(0.96, 0.95)),
+    ]
+    for weights in matrices.values():
+        groups.append({"params": weights, "lr": MATRIX_LR, "momentum": MUON_MOMENTUM, "weight_decay": WEIGHT_DECAY})
+    return MuonAdamW(groups)
+
+
+def set_rates(optimizer: MuonAdamW, lr_scale: float, progress: float) -> None:
+    """Set what changes over the budget, from `progress` alone."""
+    risen = min(1.0, progress / MUON_MOMENTUM_RATIO) if MUON_MOMENTUM_RATIO else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * lr_scale
+        if "momentum" in group:
+            group["momentum"] = MUON_MOMENTUM_START + (MUON_MOMENTUM - MUON_MOMENTUM_START) * risen
+            group["weight_decay"] = WEIGHT_DECAY * (1 - progress)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Training
+
+
+class Watch:
+    """Follows the loss and the pace: prints them, and ends the process when the loss is lost."""
+
+    def __init__(self, peak: float, flops_per_token: int):
+        self.peak, self.flops_per_token = peak, flops_per_token
+        self.recent_s: deque[float] = deque(maxlen=16)
+        self.smooth = self.lowest = math.inf
+        self.shown_s = 0.0
+
+    @property
+    def step_s(self) -> float:
+        """What the next update will probably take, in seconds."""
+        return statistics.median(self.recent_s or [0.0])
+
+    def mfu_percent(self, tokens: float, seconds: float) -> float:
+        """Share of the peak that the model's own arithmetic makes up."""
+        return 100 * self.flops_per_token * tokens / seconds / self.peak
+
+    def see(self, step: int, loss: float, step_s: float) -> None:
+        """Take note of an update.
+
+        Raises:
+            SystemExit: its loss is not finite, or far above what has been reached.
+        """
+        self.recent_s.append(step_s)
+        self.smooth = loss if math.isinf(self.smooth) else 0.9 * self.smooth + 0.1 * loss
+        if not math.isfinite(loss) or self.smooth > self.lowest + MAX_LOSS_RISE:
+            sys.exit(f"FAIL: loss {loss:.4f} at step {step}; the lowest, smoothed, was {self.lowest:.4f} nats")
+        self.lowest = min(self.lowest, self.smooth)
+
+    def show(self, step: int, progress: float, elapsed_s: float, epoch: int) -> None:
+        """One live line on a terminal; elsewhere the first ten updates, then a line every LOG_PERIOD_S."""
+        live = sys.stdout.isatty()
+        if step >= 10 and progress < 1 and elapsed_s - self.shown_s < (0.1 if live else LOG_PERIOD_S):
+            return
+        self.shown_s = elapsed_s
+        pace = TOTAL_BATCH_SIZE / self.step_s
+        print(
+            f"step {step:05d} | {100 * progress:5.1f}% | loss {self.smooth:.4f} | {1000 * self.step_s:.0f} ms | "
+            f"{pace:,.0f} tok/s | mfu {self.mfu_percent(pace, 1):.1f}% | epoch {epoch} | {elapsed_s:.0f} s",
+            end="    \r" if live and progress < 1 else "\n",
+            flush=True,
+        )
+
+
+def loss_of(model, inputs, targets):
+    """Mean cross entropy in nats."""
+    return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+
+
+def backward(loss_fn, model: nn.Module, batches: Iterable, num_batches: int) -> tuple[torch.Tensor, int]:
+    """Accumulate the gradient of the mean loss over `batches` of (inputs, targets, epoch).
+
+    Returns:
+        That mean, still on its way on the device, and the epoch.
+    """
+    total, last_epoch = torch.zeros((), device=DEVICE), 0
+    for inputs, targets, last_epoch in batches:  # noqa: B007
+        loss = loss_fn(model, inputs, targets)
+        (loss * (LOSS_SCALE / num_batches)).backward()
+        total += loss.detach() / num_batches
+    return total, last_epoch
+
+
+def count_batches(rows: int) -> int:
+    """Forward passes of one update."""
+    if TOTAL_BATCH_SIZE % (rows * MAX_SEQ_LEN):
+        sys.exit(
+            f"TOTAL_BATCH_SIZE must be a multiple of DEVICE_BATCH_SIZE * MAX_SEQ_LEN = {rows} * {MAX_SEQ_LEN} "
+            f"but got {TOTAL_BATCH_SIZE}; change one of the first two in train.py"
+        )
+    return TOTAL_BATCH_SIZE // (rows * MAX_SEQ_LEN)
+
+
+def warm_up(loss_fn, model: nn.Module, optimizer: MuonAdamW, clock: Clock) -> int:
+    """Compile, on random tokens, and find out how many rows per forward pass fit into the memory."""
+    rows = DEVICE_BATCH_SIZE
+    while True:
+        num_batches = count_batches(rows)
+        try:
+            with clock.warmup():
+                for _ in range(2):  # the second time, gradients are there to be added to
+                    tokens = torch.randint(VOCAB_SIZE, (rows, MAX_SEQ_LEN), device=DEVICE)
+                    loss, _ = backward(loss_fn, model, [(tokens, tokens, 0)] * num_batches, num_batches)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    loss.item()  # waits for the device
+            return rows
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+        rows //= 2
+        torch.cuda.empty_cache()
+        print(f"notice: out of memory, so DEVICE_BATCH_SIZE is {rows} in this run", flush=True)
+
+
+def train(loss_fn, model: nn.Module, optimizer: MuonAdamW, loader, clock: Clock, watch: Watch) -> None:
+    """Train until the clock is done."""
+    plan = Schedule(warmup=WARMUP_RATIO, decay=WARMDOWN_RATIO, final=FINAL_LR_FRAC)
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "clock": clock}
+    step = prepare.load_checkpoint(prepare.RESUME, **state) if prepare.RESUME else 0
+    num_batches, metrics = count_batches(loader.B), {}
+    gc.collect()
+    gc.disable()  # a collection takes longer than a step of a small model
+    clock.start()
+    while not clock.done:
+        begun = time.perf_counter()
+        control = prepare.emit_progress(step=step, step_target=prepare.MAX_STEPS, metrics=metrics)
+        progress = clock.progress(watch.step_s)
+        set_rates(optimizer, (control.schedule or plan).lr_scale(progress) * control.lr_scale, progress)
+        loss, epoch = backward(loss_fn, model, itertools.islice(loader, num_batches), num_batches)
+        optimizer.step()
+        optimizer.zero_grad()
+        metrics = {"train_loss": loss.item()}  # waits for the device
+        watch.see(step, metrics["train_loss"], time.perf_counter() - begun)
+        watch.show(step, progress, clock.elapsed_s, epoch)
+        step += 1
+        if prepare.CHECKPOINT_STEPS and step % prepare.CHECKPOINT_STEPS == 0:
+            prepare.save_checkpoint(step, **state)
+    gc.enable()
+
+
+def main() -> None:
+    """Build, train, evaluate, report."""
+    begun = time.perf_counter()
+    torch.manual_seed(SEED)
+    torch.set_float32_matmul_precision("high")
+    tokenizer = Tokenizer.from_directory()
+    model = build_model(make_config())
+    model.initialize()
+    model.to(DEVICE)
+    optimizer = build_optimizer(model)
+    clock = Clock(model, optimizer)
+    attention, _ = choose_attention(tuple(model.config["windows"]))
+    peak, peak_source = peak_flops()
+    num_params = sum(weight.numel() for weight in model.parameters())
+    print(f"model: {num_params / 1e6:.2f}M parameters, {model.flops_per_token() / 1e6:.1f} MFLOP/token, {model.config}")
+    print(f"device: {DEVICE}, {COMPUTE_DTYPE}, {peak / 1e12:.2f} TFLOP/s ({peak_source}); attention: {attention}")
+
+    loss_fn = compiled(loss_of)
+    rows = warm_up(loss_fn, model, optimizer, clock)
+    loader = prepare.make_dataloader(tokenizer, rows, MAX_SEQ_LEN, "train")
+    watch = Watch(peak, model.flops_per_token())
+    print(f"start: {time.perf_counter() - begun:.1f} s before the budget of {TIME_BUDGET} s", flush=True)
+    train(loss_fn, model, optimizer, loader, clock, watch)
+    training_s, tokens = clock.elapsed_s, clock.num_steps * TOTAL_BATCH_SIZE
+    val_bpb = prepare.evaluate_bpb(model, tokenizer, EVAL_BATCH_SIZE)
+    summary = {
+        "val_bpb": f"{val_bpb:.6f}",
+        "training_seconds": f"{training_s:.1f}",
+        "total_seconds": f"{time.perf_counter() - begun:.1f}",
+        "peak_vram_mb": f"{peak_memory_mb():.1f}",
+        "mfu_percent": f"{watch.mfu_percent(tokens, training_s):.2f}",
+        "total_tokens_M": f"{tokens / 1e6:.3f}",
+        "num_steps": clock.num_steps,
+        "num_params_M": f"{num_params / 1e6:.3f}",
+        "depth": DEPTH,
+        **prepare.run_identity(),
+        "attention": attention,
+        "dtype": str(COMPUTE_DTYPE).removeprefix("torch."),
+        "compiled": can_compile(),
+        **clock.report(),
+    }
+    print("---")
+    for key, value in summary.items():
+        print(f"{key}: {value}")
+
+
+if __name__ == "__main__":
+    main()
