@@ -21,7 +21,6 @@ import itertools
 import json
 import math
 import os
-import pickle
 import random
 import re
 import shutil
@@ -29,7 +28,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,14 +94,15 @@ CHECKPOINTS_KEPT = 8
 CANCELLED = 42  # exit code
 
 
-def _setting(name: str, default: float | None, least: float = 1e-9) -> Any:
-    """Read the number in AUTORESEARCH_<name>; an empty one counts as unset, a whole one is an int."""
-    text = os.environ.get(f"AUTORESEARCH_{name}") or str(default)
-    if text == "None":
-        return None
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or float(text) < least:
-        raise PrepareError(f"AUTORESEARCH_{name} must be a number from {least:g} up but got {text!r}")
-    return float(text) if "." in text else int(text)
+def _setting(name: str, default: float | None, least: float = 1e-9, whole: bool = True) -> Any:
+    """Read the number in AUTORESEARCH_<name>; an empty one counts as unset."""
+    text = os.environ.get(f"AUTORESEARCH_{name}")
+    if not text:
+        return default
+    if not re.fullmatch(r"\d+" if whole else r"\d+(\.\d*)?|\.\d+", text) or float(text) < least:
+        kind = "whole number" if whole else "number"
+        raise PrepareError(f"AUTORESEARCH_{name} must be a {kind} from {least:g} up but got {text!r}")
+    return int(float(text)) if float(text).is_integer() else float(text)
 
 
 HERE = Path(__file__).resolve().parent
@@ -112,7 +111,7 @@ SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" 
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
 VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = SCALES[SCALE]
-TIME_BUDGET = _setting("TIME_BUDGET", 300)
+TIME_BUDGET = _setting("TIME_BUDGET", 300, whole=False)
 MAX_STEPS = _setting("MAX_STEPS", None, least=1)
 SEED = _setting("SEED", 42, least=0)
 CHECKPOINT_STEPS = _setting("CHECKPOINT_STEPS", None, least=1)
@@ -127,7 +126,7 @@ DATASET_NAME = os.environ.get("AUTORESEARCH_DATASET") or ("climbmix" if DEVICE.t
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write a file aside; when the block succeeds it takes the place of `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.aside")
     try:
         with open(aside, "wb") as file:
             yield file
@@ -160,7 +159,7 @@ def file_digest(path: Path) -> str:
 
 def meter(title: str) -> tqdm:
     """Bytes done, rate and time: live on a terminal, every ten seconds in a file."""
-    return tqdm(desc=title, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
+    return tqdm(desc=title, total=0, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
 
 
 # ---- Downloads ----
@@ -203,10 +202,16 @@ def _fetch(url: str, part: Path, bar: tqdm) -> str:
         resumed = response.status_code == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise OSError(f"asked for bytes from {have} but got {response.headers.get('Content-Range')!r}")
+        size = int(response.headers.get("Content-Length", 0))
+        bar.total += size
         with open(part, "ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(1 << 20):  # raises when the body is shorter than announced
-                bar.update(file.write(chunk))
-            os.fsync(file.fileno())
+            try:
+                for chunk in response.iter_content(1 << 20):  # raises when the body is shorter than announced
+                    size -= len(chunk)
+                    bar.update(file.write(chunk))
+                os.fsync(file.fileno())
+            finally:
+                bar.total -= size  # what a broken answer still owes comes with the next one
         tags = [answer.headers.get("X-Linked-Etag", "").strip('"') for answer in (*response.history, response)]
     return next((tag for tag in tags if re.fullmatch(r"[0-9a-f]{64}", tag)), "")
 
@@ -464,7 +469,8 @@ class Tokens(NamedTuple):
         """Map a split of the current data set and scale; another number of tokens than recorded is refused."""
         folder = find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name
         wanted, path = read_json(folder / "meta.json")["tokens"], folder / "tokens.bin"
-        if (found := path.stat().st_size / 2 if path.exists() else 0) != wanted:
+        whole = path.exists() and (folder / "offsets.npy").exists()
+        if (found := path.stat().st_size / 2 if whole else 0) != wanted:
             raise PrepareError(f"{path} must hold {wanted} tokens but has {found}; `rm -r {folder}` and prepare again")
         return cls(np.memmap(path, np.uint16, "r"), np.load(folder / "offsets.npy", mmap_mode="r", allow_pickle=False))
 
@@ -506,6 +512,8 @@ def prepare(dataset: Dataset, num_shards: int = 10, workers: int = 8) -> Path:
     print(f"preparing {dataset.name} for scale {SCALE} in {dataset.root}", flush=True)
     dataset.root.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(dataset.root / ".lock"):  # another process that prepares it is waited for
+        for left in dataset.root.rglob(".*.aside"):  # of a process that was killed
+            left.unlink()
         fetch_raw(dataset, num_shards, workers)
         raw, ready = dataset.verify(), dataset.split_dir("train") / f"vocab-{VOCAB_SIZE}"
         if (ready / "data.json").exists() and read_json(ready / "data.json")["raw"] == raw:
@@ -598,7 +606,11 @@ def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> flo
     if SUPERVISED:
         return math.nan
     print("note: scored by hand, in the process that trained: nobody has refereed this number", flush=True)
-    return bits_per_byte(model, Tokens.load("val").ids, tokenizer, batch_size)
+    training = model.training
+    try:
+        return bits_per_byte(model.eval(), Tokens.load("val").ids, tokenizer, batch_size)
+    finally:
+        model.train(training)
 
 
 @torch.no_grad()
@@ -606,9 +618,8 @@ def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch
     """Score each of the first EVAL_TOKENS targets once, in batches of one shape; nats of text over its raw bytes."""
     count, T = min(EVAL_TOKENS, len(ids) - 1), MAX_SEQ_LEN
     B = max(1, min(batch_size, math.ceil(count / T), LOGITS_AT_ONCE // (T * VOCAB_SIZE)))
-    sizes, training, first = torch.from_numpy(tokenizer.token_bytes()).to(DEVICE), model.training, None
+    sizes, first = torch.from_numpy(tokenizer.token_bytes()).to(DEVICE), None
     nats, num_bytes, begun = 0.0, 0, time.monotonic()
-    model.eval()
     for begin in range(0, count, B * T):
         piece = np.full(B * T + 1, tokenizer.get_bos_token_id(), np.int64)  # as a target BOS weighs nothing: padding
         end = min(begin + B * T, count)
@@ -623,7 +634,6 @@ def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch
         first = first or (inputs, targets, stats)
     assert first
     _check_causal_and_stateless(model, *first)
-    model.train(training)
     print(f"scored {count:,} tokens in {time.monotonic() - begun:.1f} s", flush=True)
     return nats / math.log(2) / num_bytes
 
@@ -631,31 +641,35 @@ def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch
 def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """(2, B, T) fp32: log of the normaliser and the target's logit, from logits turned to fp32 in slices."""
     logits = model(inputs)
-    if logits.shape != (*inputs.shape, VOCAB_SIZE):
-        raise PrepareError(f"logits must be {(*inputs.shape, VOCAB_SIZE)} but are {tuple(logits.shape)}")
-    flat = logits.view(-1, VOCAB_SIZE)
+    if getattr(logits, "shape", None) != (*inputs.shape, VOCAB_SIZE):
+        found = getattr(logits, "shape", type(logits).__name__)
+        raise PrepareError(f"model(inputs) must give logits of shape {(*inputs.shape, VOCAB_SIZE)} but gave {found}")
+    flat = logits.reshape(-1, VOCAB_SIZE)
     norms = torch.cat([part.float().logsumexp(-1) for part in flat.split(max(1, LOSS_SLICE // VOCAB_SIZE))])
     return torch.stack([norms, flat.gather(1, targets.view(-1, 1)).squeeze(1).float()]).view(2, *inputs.shape)
 
 
 def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tensor, stats: Tensor) -> None:
-    """Run a batch again, then with the tokens after a cut changed, another cut in each row: nothing up to it may move.
+    """Run the rows again in other places, then with the tokens after a cut changed, another cut in each row.
 
-    Single logits may move by a rounding step of bfloat16, those at the cut by a sixteenth of it on average.
+    Nothing may move, and nothing up to the cut: single logits by more than a rounding step of bfloat16, those at the
+    cut by more than a sixteenth of it on average.
     """
     (B, T), allowed = inputs.shape, TOLERANCE * max(1.0, stats.abs().max().item())
-    if not (moved := (_token_stats(model, inputs, targets) - stats).abs().max().item()) <= allowed:
-        raise Stateful(
-            f"a batch must give the same logits again but they moved by {moved:.3g} of {allowed:.3g} allowed"
-        )
+
+    def refuse(error: type[PrepareError], moves: Tensor, at: Tensor, rule: str) -> None:
+        moved = max(moves.max().item(), 16 * moves.gather(2, at.view(1, B, 1).expand(2, B, 1)).mean().item())
+        if not moved <= allowed:
+            raise error(f"{rule} but they moved by {moved:.3g} of {allowed:.3g} allowed")
+
+    again = _token_stats(model, inputs.roll(1, 0), targets.roll(1, 0)).roll(-1, 1)
+    ends = torch.full((B,), T - 1, device=inputs.device)
+    refuse(Stateful, (again - stats).abs(), ends, "a row must give the same logits again, in any company")
     shift = torch.randint(1, VOCAB_SIZE, (B, T), generator=torch.Generator().manual_seed(0)).to(inputs.device)
     cuts = (T - 2 - torch.arange(B) * 37 % (T - 1)).to(inputs.device)
     kept = torch.arange(T, device=inputs.device) <= cuts[:, None]
-    changed = torch.where(kept, inputs, (inputs + shift) % VOCAB_SIZE)
-    moves = (_token_stats(model, changed, targets) - stats).abs() * kept
-    moved = max(moves.max().item(), 16 * moves.gather(2, cuts.view(1, B, 1).expand(2, B, 1)).mean().item())
-    if not moved <= allowed:
-        raise NonCausal(f"logits must not depend on later tokens but moved by {moved:.3g} of {allowed:.3g} allowed")
+    changed = _token_stats(model, torch.where(kept, inputs, (inputs + shift) % VOCAB_SIZE), targets)
+    refuse(NonCausal, (changed - stats).abs() * kept, cuts, "logits must not depend on later tokens")
 
 
 # ---- Clock and schedule ----
@@ -677,7 +691,7 @@ class Schedule:
     def __post_init__(self) -> None:
         fractions = (self.warmup, self.ramp, self.decay, self.final)
         good = all(0 <= part <= 1 for part in fractions) and sum(fractions[:3]) <= 1 + 1e-9
-        if not good or not 0 < self.start <= self.peak < math.inf:
+        if not good or not 0 < (self.start if self.ramp else self.peak) <= self.peak < math.inf:
             raise ClockError(f"fractions lie in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak but got {self}")
         if self.shape not in ("linear", "cosine", "sqrt", "constant"):
             raise ClockError(f"shape must be linear, cosine, sqrt or constant but got {self.shape!r}")
@@ -685,11 +699,12 @@ class Schedule:
     def lr_scale(self, p: float) -> float:
         """Scale of the learning rate at progress `p` in 0..1."""
         start = self.start if self.ramp else self.peak
+        p = min(max(p, 0.0), 1.0)
         if p < self.warmup:
-            return start * max(p, 0) / self.warmup
+            return start * p / self.warmup
         if p < self.warmup + self.ramp:
             return start + (self.peak - start) * (p - self.warmup) / self.ramp
-        x = (min(p, 1) - (1 - self.decay)) / self.decay if self.decay else 0.0
+        x = (p - (1 - self.decay)) / self.decay if self.decay else 0.0
         if x <= 0 or self.shape == "constant":
             return self.peak
         left = {"linear": 1 - x, "cosine": (1 + math.cos(math.pi * x)) / 2, "sqrt": 1 - math.sqrt(x)}[self.shape]
@@ -729,7 +744,7 @@ class Clock:
             with torch.no_grad():
                 for tensor, old in zip(tensors, kept, strict=True):
                     tensor.copy_(old)
-            self.optimizer.load_state_dict(state)
+            _restore(self.optimizer, state)
             self.optimizer.zero_grad(set_to_none=True)
 
     def start(self) -> None:
@@ -746,7 +761,7 @@ class Clock:
     def progress(self, next_step_s: float = 0.0) -> float:
         """Progress in 0..1 at the end of the coming update, which is expected to take `next_step_s` seconds."""
         steps = (self.num_steps + 1) / self.max_steps if self.max_steps else 0.0
-        self.latest = max(self.latest, min(1.0, max(steps, (self.elapsed_s + next_step_s) / self.budget_s)))
+        self.latest = max(self.latest, 1e-6, min(1.0, max(steps, (self.elapsed_s + next_step_s) / self.budget_s)))
         return self.latest
 
     @property
@@ -767,7 +782,8 @@ class Clock:
     def report(self) -> dict[str, float | str]:
         """How the schedule ended, for the summary (rates of the first parameter group)."""
         rates = self.rates or [math.nan]
-        at_floor = sum(rate <= rates[-1] < max(rates) for rate in rates) / len(rates)
+        last = len(list(itertools.takewhile(lambda rate: rate == rates[-1], reversed(rates))))
+        at_floor = last / len(rates) if rates[-1] < max(rates) else 0.0
         return {
             "schedule_p_end": round(self.latest, 4),
             "schedule_lr_max": max(rates),
@@ -794,8 +810,8 @@ class Channel:
     """The trial's side of the control plane: commands of this run and branch only, each once, at their step."""
 
     def __init__(self, folder: Path):
-        self.folder, self.control, self.step, self.seq, self.seen = folder, Control(), -1, -1, ""
-        self.waiting, self.applied = deque[dict](), list[dict]()
+        self.folder, self.control, self.step, self.seq, self.seen = folder, Control(), -1, -1, b""
+        self.waiting, self.applied = list[dict](), list[dict]()
         self.identity: list[str] | None = None  # run and branch, named by the command that lies there at launch
         self.poll()
 
@@ -810,20 +826,20 @@ class Channel:
         self.step = step
         self.poll()
         while self.waiting and self.waiting[0]["effective_step"] <= step:
-            self.applied.append(self.waiting.popleft())
+            self.applied.append(self.waiting.pop(0))
             plan = self.applied[-1].get("plan")
             self.control = Control(self.applied[-1]["lr_scale"], Schedule(**plan) if plan else self.control.schedule)
         return self.control
 
     def poll(self) -> None:
         """Read control.json if it changed; a broken or foreign command is refused in a line of the log."""
-        path = self.folder / "control.json"
-        text = path.read_text() if path.exists() else ""
-        if text in ("", self.seen):
-            return
-        self.seen = text
         try:
-            self.accept({"lr_scale": 1.0, "effective_step": self.step + 1, **json.loads(text)})
+            text = (self.folder / "control.json").read_bytes()
+            if text != self.seen:
+                self.seen = text
+                self.accept({"lr_scale": 1.0, "effective_step": self.step + 1, **json.loads(text)})
+        except FileNotFoundError:
+            pass
         except (ValueError, TypeError, KeyError, ClockError) as error:
             print(f"control.json refused: {type(error).__name__}: {error}", flush=True)
 
@@ -839,7 +855,8 @@ class Channel:
         if not 0 <= command["lr_scale"] < math.inf or not Schedule(**(command.get("plan") or {})):
             raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
         self.seq = seq
-        self.waiting.append(command)
+        self.waiting.append(command | {"effective_step": int(command["effective_step"])})
+        self.waiting.sort(key=lambda waiting: waiting["effective_step"])
 
     def acknowledge(self, lr: float) -> None:
         """Say which commands the update that begins now obeys first, with the rate really in the optimizer."""
@@ -876,6 +893,17 @@ def unwrap(model: nn.Module) -> nn.Module:
     return unwrap(inner) if isinstance(inner, nn.Module) else model
 
 
+def _restore(optimizer: Any, state: dict[str, Any]) -> None:
+    """load_state_dict, without its cast of the state to the parameters' type."""
+    optimizer.load_state_dict(state)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in state["state"].items():
+        loaded = optimizer.state[parameters[index]]
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.dtype != loaded[name].dtype:
+                loaded[name] = value.to(loaded[name].device)
+
+
 def save_checkpoint(step: int, *, model: nn.Module, optimizer: Any, loader: Loader, clock: Clock) -> Path:
     """Write checkpoints/step-NNNNNNNN.pt (update `step` comes next) in the trial's folder; the newest ones stay."""
     path, channel = trial_dir() / "checkpoints" / f"step-{step:08d}.pt", _channel()
@@ -898,17 +926,19 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loa
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         unwrap(model).load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        _restore(optimizer, state["optimizer"])
         torch.set_rng_state(state["random"])
         if state["cuda"]:
             torch.cuda.set_rng_state_all(state["cuda"])
         loader.row, saved = state["row"], state["clock"]
-    except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever a broken file may raise
         raise PrepareError(f"{path} cannot be resumed from: {type(error).__name__}: {error}") from error
     channel, reports = _channel(), trial_dir() / "progress.jsonl"
     if channel and channel.identity != state["branch"] and reports.exists():
-        rows = [json.loads(row) for row in reports.read_text().splitlines() if row.endswith("}")]  # the last may be cut
-        last = {"step": 0, "elapsed_s": 0.0, "progress": 0.0, **(rows[-1] if rows else {})}
+        last = {"step": 0, "elapsed_s": 0.0, "progress": 0.0}
+        for row in reports.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # the last one may be cut off
+                last |= json.loads(row)
         saved["num_steps"] += max(0, last["step"] - state["step"])
         saved |= {"spent_s": max(saved["spent_s"], last["elapsed_s"]), "latest": max(saved["latest"], last["progress"])}
     vars(clock).update(saved)
@@ -941,13 +971,14 @@ def score(folder: Path, batch_size: int = 64) -> float:
     try:
         spec = importlib.util.spec_from_file_location("train", folder / "code" / "train.py")
         train = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        sys.modules["train"] = train
         spec.loader.exec_module(train)  # type: ignore[union-attr]
         model = train.build_model(read_json(folder / "submission" / "config.json"))
         weights = torch.load(folder / "submission" / "weights.pt", map_location="cpu", weights_only=True, mmap=True)
         model.load_state_dict(weights)
-    except (OSError, RuntimeError, AttributeError, TypeError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever the code of a trial may raise
         raise PrepareError(f"{folder} holds nothing that can be rebuilt: {type(error).__name__}: {error}") from error
-    return bits_per_byte(model.to(DEVICE), Tokens.load("val").ids, Tokenizer.from_directory(), batch_size)
+    return bits_per_byte(model.to(DEVICE).eval(), Tokens.load("val").ids, Tokenizer.from_directory(), batch_size)
 
 
 # ---- Identity of a run, attention kernels, command line ----
