@@ -965,7 +965,7 @@ def save_submission(model: nn.Module) -> None:
         shutil.copyfile(__file__, folder / "code" / "prepare.py")
 
 
-def score(folder: Path, batch_size: int = 64) -> float:
+def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
     """Rebuild a trial's submission from its own train.py and score it; by hand and unsandboxed."""
     sys.modules["prepare"] = sys.modules[__name__]  # the submission's train.py gets this prepare, not its copy
     try:
@@ -978,7 +978,7 @@ def score(folder: Path, batch_size: int = 64) -> float:
         model.load_state_dict(weights)
     except Exception as error:  # whatever the code of a trial may raise
         raise PrepareError(f"{folder} holds nothing that can be rebuilt: {type(error).__name__}: {error}") from error
-    return bits_per_byte(model.to(DEVICE).eval(), Tokens.load("val").ids, Tokenizer.from_directory(), batch_size)
+    return bits_per_byte(model.to(DEVICE).eval(), Tokens.load(split).ids, Tokenizer.from_directory(), batch_size)
 
 
 # ---- Identity of a run, attention kernels, command line ----
@@ -1033,11 +1033,16 @@ def main() -> None:
     parser.add_argument("--num-shards", type=int, default=10, help="training shards of climbmix to fetch")
     parser.add_argument("--download-workers", type=int, default=8, help="parallel downloads")
     parser.add_argument("--score", type=Path, metavar="TRIAL_DIR", help="score the submission in a trial's folder")
+    parser.add_argument("--split", choices=SPLITS[1:], default="val", help="with --score: the held-out text to use")
+    parser.add_argument("--identity", action="store_true", help="print what names a run here, as JSON")
     options = parser.parse_args()
+    if options.identity:
+        print(json.dumps({**run_identity(), "data": str(ready_dir() / "data.json")}))
+        return
     if options.score:
-        value = score(options.score)
-        write_json(options.score / "score.json", {"val_bpb": value})
-        print(f"note: scored by hand, unsandboxed\nval_bpb: {value:.6f}")
+        value = score(options.score, options.split)
+        write_json(options.score / "score.json", {f"{options.split}_bpb": value})
+        print(f"note: scored by hand, unsandboxed\n{options.split}_bpb: {value:.6f}")
         return
     ready = prepare(find_dataset(options.dataset), options.num_shards, options.download_workers)
     meta = read_json(ready / "meta.json")
