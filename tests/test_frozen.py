@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "e00fc54a811d65732cbdb82f18b4e68dc3997539b33b5b19d2368920df76083c"
+PIN = "3d0c4a2554ed377643abf9ed878691738bc53c81b8ed016af0077a9684ce1aff"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
