@@ -324,8 +324,7 @@ class GPT(nn.Module):
         self.copy_embeddings = nn.ModuleList(Embedding(vocab_size, width) for _ in range(config["copy_orders"]))
         self.attentions = nn.ModuleList(Attention(config, layer) for layer in range(depth))
         self.mlps = nn.ModuleList(MLP(config) for _ in range(depth))
-        # single numbers, not a vector: so the compiled code of equal layers is equal, and compiles sooner
-        self.residual_scales = nn.ParameterList(torch.ones(()) for _ in range(depth))
+        self.residual_scales = nn.ParameterList(torch.ones(()) for _ in range(depth))  # as a vector, each compiles anew
         self.x0_scales = nn.ParameterList(torch.zeros(()) for _ in range(depth))
         self.unembedding = Linear(width, vocab_size)
         head_dim = width // config["num_heads"]
