@@ -19,11 +19,15 @@ import importlib.util
 import itertools
 import json
 import math
+import mmap
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +89,7 @@ SPLIT_PATTERN = (
 SPECIAL_TOKENS = ("<|bos|>", "<|reserved_1|>", "<|reserved_2|>", "<|reserved_3|>")
 LOSS_SLICE = 2**24  # logits turned to fp32 at once (64 MiB)
 TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit
+ANSWER_S = 120  # the longest that a player may take to load, or for one batch
 CHECKPOINTS_KEPT = 8
 CANCELLED = 42  # exit code
 
@@ -543,58 +548,142 @@ def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> flo
 
 
 @torch.no_grad()
-def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch_size: int) -> float:
-    """Score each of the first EVAL_TOKENS targets once; refuses models that are NonFinite, NonCausal or Stateful."""
-    count, T = min(EVAL_TOKENS, len(ids) - 1), MAX_SEQ_LEN
-    B = max(1, min(batch_size, math.ceil(count / T), LOGITS_AT_ONCE // (T * VOCAB_SIZE)))
-    sizes, first = torch.from_numpy(tokenizer.token_bytes()).to(DEVICE), list[Tensor]()
-    nats, num_bytes, begun = 0.0, 0, time.monotonic()
-    padded = np.full(math.ceil(count / (B * T)) * B * T + 1, tokenizer.get_bos_token_id(), np.uint16)
+def bits_per_byte(model: Any, ids: np.ndarray, tokenizer: Tokenizer, batch_size: int) -> float:
+    """Score each of the first EVAL_TOKENS targets once; refuses models that are NonFinite, NonCausal or Stateful.
+
+    One batch comes three times, twice with other tokens in it; all come in an order that nobody can know beforehand.
+    """
+    count, T, begun = min(EVAL_TOKENS, len(ids) - 1), MAX_SEQ_LEN, time.monotonic()
+    B = rows_at_once(min(batch_size, math.ceil(count / T)))
+    padded = np.full(math.ceil(count / (B * T)) * B * T + 1, tokenizer.get_bos_token_id(), np.int64)
     padded[: count + 1] = ids[: count + 1]  # as a target BOS weighs nothing
-    for begin in range(0, count, B * T):
-        rows = torch.from_numpy(padded[begin : begin + B * T + 1].astype(np.int64)).to(DEVICE)
-        inputs, targets = rows[:-1].view(B, T), rows[1:].view(B, T)
-        stats, weights = _token_stats(model, inputs, targets), sizes[targets]
-        nats += torch.where(weights > 0, stats[0] - stats[1], 0.0).sum(-1).cpu().double().sum().item()
-        num_bytes += int(weights.sum())
-        if not math.isfinite(nats):
-            raise NonFinite(f"every token must have a finite loss but up to token {begin + B * T} their sum is {nats}")
-        first = first or [inputs, targets, stats]
-    _check_causal_and_stateless(model, *first)
+    inputs, targets = (torch.from_numpy(part).view(-1, B, T) for part in (padded[:-1], padded[1:]))
+    sizes, chance = torch.from_numpy(tokenizer.token_bytes()), random.SystemRandom()
+    chosen, checks = chance.randrange(len(inputs)), _Checks(B, T, torch.Generator().manual_seed(chance.getrandbits(63)))
+    jobs = [*enumerate(inputs), *((-1 - which, batch) for which, batch in enumerate(checks.batches(inputs[chosen])))]
+    chance.shuffle(jobs)
+    nats, kept = torch.zeros(len(inputs), dtype=torch.float64), dict[int, Tensor]()
+    stream = getattr(model, "stream", functools.partial(map, model))
+    for (job, _), logits in zip(jobs, stream(batch.to(DEVICE) for _, batch in jobs), strict=True):
+        stats = _token_stats(logits, targets[job if job >= 0 else chosen].to(DEVICE))
+        if job < 0 or job == chosen:
+            kept[job if job < 0 else 0] = stats.cpu()
+        if job >= 0:
+            nats[job] = torch.where(sizes[targets[job]] > 0, (stats[0] - stats[1]).cpu(), 0.0).double().sum()
+            if not nats[job].isfinite():
+                raise NonFinite(f"every token must have a finite loss but those of a batch sum to {nats[job]}")
+    checks.judge(kept[0], kept[-1], kept[-2])
     print(f"scored {count:,} tokens in {time.monotonic() - begun:.1f} s", flush=True)
-    return nats / math.log(2) / num_bytes
+    return nats.sum().item() / math.log(2) / int(sizes[targets].sum())
 
 
-def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+def rows_at_once(wanted: int) -> int:
+    """Rows of an evaluation batch: at most `wanted`, and as many as the logits have room for."""
+    return max(1, min(wanted, LOGITS_AT_ONCE // (MAX_SEQ_LEN * VOCAB_SIZE)))
+
+
+def _token_stats(logits: Any, targets: Tensor) -> Tensor:
     """(2, B, T) fp32: log of the normaliser and the target's logit, from logits turned to fp32 in slices."""
-    logits = model(inputs)
-    if getattr(logits, "shape", None) != (*inputs.shape, VOCAB_SIZE):
-        found = getattr(logits, "shape", type(logits).__name__)
-        raise PrepareError(f"model(inputs) must give logits of shape {(*inputs.shape, VOCAB_SIZE)} but gave {found}")
+    expect_logits(logits, targets)
     flat, wanted = logits.reshape(-1, VOCAB_SIZE), targets.reshape(-1)
     slices = zip(*(tensor.split(max(1, LOSS_SLICE // VOCAB_SIZE)) for tensor in (flat, wanted)), strict=True)
     losses = torch.cat([F.cross_entropy(part.float(), target, reduction="none") for part, target in slices])
     chosen = flat.gather(1, wanted[:, None]).squeeze(1).float()
-    return torch.stack([losses + chosen, chosen]).view(2, *inputs.shape)
+    return torch.stack([losses + chosen, chosen]).view(2, *targets.shape)
 
 
-def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tensor, stats: Tensor) -> None:
-    """Run every other row again in new company, then all with the tokens after a cut changed, another cut in each."""
-    (B, T), rows, allowed = inputs.shape, torch.arange(len(inputs)), TOLERANCE * max(1.0, stats.abs().max().item())
+def expect_logits(logits: Any, inputs: Tensor) -> Tensor:
+    """Hand on logits that are a tensor (B, T, V); anything else is refused."""
+    if (found := getattr(logits, "shape", type(logits).__name__)) != (*inputs.shape, VOCAB_SIZE):
+        raise PrepareError(f"model(inputs) must give logits of shape {(*inputs.shape, VOCAB_SIZE)} but gave {found}")
+    return logits
 
-    def refuse(error: type[PrepareError], moves: Tensor, at: Tensor | int, rule: str) -> None:
-        moved = max(moves.max().item(), 16 * moves[:, rows, at].mean().item())  # one logit, or those at the cut
-        if not moved <= allowed:
-            raise error(f"{rule} but they moved by {moved:.3g} of {allowed:.3g} allowed")
 
-    shift = torch.randint(1, VOCAB_SIZE, (B, T), generator=torch.Generator().manual_seed(0)).to(inputs.device)
-    other, same = (inputs + shift) % VOCAB_SIZE, (rows % 2 == 0)[:, None].to(inputs.device)
-    again = _token_stats(model, torch.where(same, inputs, other), targets)
-    refuse(Stateful, (again - stats).abs() * same, -1, "a row must give the same logits again, in any company")
-    cuts = (T - 2 - rows * 37 % (T - 1)).to(inputs.device)
-    kept = torch.arange(T, device=inputs.device) <= cuts[:, None]
-    changed = _token_stats(model, torch.where(kept, inputs, other), targets)
-    refuse(NonCausal, (changed - stats).abs() * kept, cuts, "logits must not depend on later tokens")
+class _Checks:
+    """Is a row the same in other company, and before tokens that changed? Each row has a cut of its own."""
+
+    def __init__(self, B: int, T: int, chance: torch.Generator):
+        self.rows, self.shift = torch.arange(B), torch.randint(1, VOCAB_SIZE, (B, T), generator=chance)
+        self.same, self.cuts = (self.rows % 2 == 0)[:, None], T - 2 - self.rows * 37 % (T - 1)
+        self.kept = torch.arange(T) <= self.cuts[:, None]
+
+    def batches(self, inputs: Tensor) -> list[Tensor]:
+        """The batch with every other row replaced, and with what follows the cuts replaced."""
+        other = (inputs + self.shift) % VOCAB_SIZE
+        return [torch.where(where, inputs, other) for where in (self.same, self.kept)]
+
+    def judge(self, stats: Tensor, again: Tensor, changed: Tensor) -> None:
+        """Compare the statistics of the three."""
+        rules = (
+            (Stateful, again, self.same, -1, "a row must give the same logits again, in any company"),
+            (NonCausal, changed, self.kept, self.cuts, "logits must not depend on later tokens"),
+        )
+        allowed = TOLERANCE * max(1.0, stats.abs().max().item())
+        for error, found, where, at, rule in rules:
+            moves = (found - stats).abs() * where
+            moved = max(moves.max().item(), 16 * moves[:, self.rows, at].mean().item())  # one, or those at the cut
+            if not moved <= allowed:
+                raise error(f"{rule} but they moved by {moved:.3g} of {allowed:.3g} allowed")
+
+
+# ---- Referee and player: the model of a submission in a process of its own, which never sees a target ----
+class Player:
+    """The referee's end: inputs go to the player and logits come back through two slots of shared memory."""
+
+    def __init__(self, channel: socket.socket, memory: int, rows: int):
+        self.channel, self.slots = channel, map_slots(memory, rows)
+        channel.settimeout(ANSWER_S)
+        self.receive()  # loaded
+
+    def receive(self) -> bytes:
+        """Wait for three bytes of the player: slot, type of the logits, and an end of line."""
+        answer = b""
+        try:
+            while len(answer) < 3:
+                if not (part := self.channel.recv(3 - len(answer))):
+                    raise PrepareError("the player must answer every batch but ended; its log says why")
+                answer += part
+        except OSError as error:
+            raise PrepareError(f"the player must answer within {ANSWER_S} s but: {error or 'it ended'}") from error
+        return answer
+
+    def stream(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Logits of each batch, in turn; the next batch is with the player meanwhile."""
+        for number, (batch, following) in enumerate(itertools.pairwise(itertools.chain([None], batches, [None]))):
+            if following is not None:
+                self.slots[number % 2][0][: len(following)] = following.cpu()
+                self.channel.sendall(bytes([number % 2]))
+            if batch is not None:
+                slot, kind, _ = self.receive()
+                if slot != (number - 1) % 2 or kind not in (0, 1):
+                    raise PrepareError(f"the player must answer slot {(number - 1) % 2} but answered {slot}, {kind}")
+                yield self.slots[slot][1 + kind][: len(batch)].to(DEVICE)
+
+
+def map_slots(memory: int, rows: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Two slots: inputs (B, T) int64 and logits (B, T, V) in the same bytes as bfloat16 and as fp32."""
+    shape = (rows, MAX_SEQ_LEN)
+    size = 8 * math.prod(shape), 4 * math.prod(shape) * VOCAB_SIZE
+    os.ftruncate(memory, 2 * sum(size))
+    whole, slots = torch.frombuffer(mmap.mmap(memory, 2 * sum(size)), dtype=torch.uint8), []
+    for slot in whole.split(sum(size)):
+        inputs, logits = slot.split(size)
+        views = (logits[: size[1] // 2].view(torch.bfloat16), logits.view(torch.float32))
+        slots.append((inputs.view(torch.int64).view(shape), *(view.view(*shape, VOCAB_SIZE) for view in views)))
+    return slots
+
+
+@torch.no_grad()
+def play(folder: Path, channel: socket.socket, memory: int, rows: int) -> None:
+    """The player's end: answer batch after batch until the referee hangs up."""
+    slots, model = map_slots(memory, rows), load_submission(folder)
+    channel.sendall(b"..\n")
+    while number := channel.recv(1):
+        inputs, *outputs = slots[number[0]]
+        logits = expect_logits(model(inputs.to(DEVICE)), inputs)
+        kind = int(logits.dtype is not torch.bfloat16)
+        outputs[kind].copy_(logits)
+        channel.sendall(bytes([number[0], kind, 10]))
 
 
 # ---- Clock and schedule ----
@@ -863,8 +952,8 @@ def save_submission(model: nn.Module) -> None:
         shutil.copyfile(__file__, folder / "code" / "prepare.py")
 
 
-def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
-    """Rebuild a trial's submission from its own train.py and score it; by hand and unsandboxed."""
+def load_submission(folder: Path) -> nn.Module:
+    """Rebuild the model of a trial from the trial's own train.py and weights."""
     sys.modules["prepare"] = sys.modules[__name__]  # the submission's train.py gets this prepare, not its copy
     try:
         spec = importlib.util.spec_from_file_location("train", folder / "code" / "train.py")
@@ -875,7 +964,30 @@ def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
         model.load_state_dict(weights)
     except Exception as error:  # whatever the code of a trial may raise
         raise PrepareError(f"{folder} holds nothing that can be rebuilt: {type(error).__name__}: {error}") from error
-    return bits_per_byte(model.to(DEVICE).eval(), Tokens.load(split).ids, Tokenizer.from_directory(), batch_size)
+    return model.to(DEVICE).eval()
+
+
+def referee(channel: socket.socket, memory: int, rows: int, split: str) -> float:
+    """Score the model that a player at the other end of `channel` has loaded."""
+    return bits_per_byte(Player(channel, memory, rows), Tokens.load(split).ids, Tokenizer.from_directory(), rows)
+
+
+def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
+    """Have a trial's submission played by a process of its own and score it; by hand and unsandboxed."""
+    rows = rows_at_once(batch_size)
+    here, there = socket.socketpair()
+    with tempfile.TemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory, here:
+        descriptors = there.fileno(), memory.fileno()
+        words = [__file__, "--play", folder, "--descriptors", *descriptors, "--rows", rows]
+        with subprocess.Popen([sys.executable, *map(str, words)], pass_fds=descriptors) as player, there:
+            there.close()
+            try:
+                return referee(here, memory.fileno(), rows, split)
+            finally:
+                here.close()  # which ends a player that listens
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    player.wait(5)
+                player.kill()
 
 
 # ---- Identity of a run, attention kernels, command line ----
@@ -929,8 +1041,22 @@ def main() -> None:
     parser.add_argument("--score", type=Path, metavar="TRIAL_DIR", help="score the submission in a trial's folder")
     parser.add_argument("--split", choices=SPLITS[1:], default="val", help="with --score: the held-out text to use")
     parser.add_argument("--identity", action="store_true", help="print what names a run here, as JSON")
+    parser.add_argument("--play", type=Path, metavar="TRIAL_DIR", help="answer a referee, with --descriptors")
+    parser.add_argument("--referee", action="store_true", help="score a player, with --descriptors")
+    parser.add_argument("--descriptors", type=int, nargs="+", help="inherited: socket, memory; referee: result too")
+    parser.add_argument("--rows", type=int, default=rows_at_once(64), help="rows of a batch of --play and --referee")
     options = parser.parse_args()
-    if options.identity:
+    if options.play:
+        play(options.play, socket.socket(fileno=options.descriptors[0]), options.descriptors[1], options.rows)
+    elif options.referee:
+        answer: dict[str, Any] = {}
+        try:
+            channel = socket.socket(fileno=options.descriptors[0])
+            answer = {f"{options.split}_bpb": referee(channel, options.descriptors[1], options.rows, options.split)}
+        except PrepareError as error:
+            answer = {"refused": type(error).__name__, "why": str(error)}
+        os.write(options.descriptors[2], json.dumps(answer).encode())
+    elif options.identity:
         print(json.dumps({**run_identity(), "data": str(ready_dir() / "data.json")}))
     elif options.score:
         value = score(options.score, options.split)

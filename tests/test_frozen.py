@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "434fa26c8ee3d05f890876dd403ff226f894618283ce6f378a470a6898fdba73"
+PIN = "2d36f5014a1b3fde03c716c0d4222ea79fd1ccb7d1097df4dc5acfcaef8af539"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
