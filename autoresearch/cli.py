@@ -1,13 +1,15 @@
 """The table of verbs, error printing, exit codes."""
 
+import gc
 import importlib
+import os
 import sys
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from autoresearch.errors import AutoresearchError
+from autoresearch.errors import AutoresearchError, Terminated
 
 VERBS = {
     "setup": "Begin a tag: branch, records, pins, a measured baseline.",
@@ -53,14 +55,22 @@ def about() -> None:
 
 def run() -> None:
     """Entry point: the only broad handler; every refusal becomes one line on stderr and an exit code."""
+    gc.disable()  # a thousand records are a hundred thousand objects, and none of them is a cycle
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except AutoresearchError as error:
         code = error.exit_code
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    except Terminated:
+        code = 143
+        print("terminated", file=sys.stderr)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
         print("interrupted", file=sys.stderr)
+    except BrokenPipeError:  # `log | head`: the reader has seen enough
+        code = 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         code = 1
         print(f"{type(error).__name__}: {error}; what was measured is kept, mend this and repeat", file=sys.stderr)

@@ -8,6 +8,8 @@ AutoresearchError      1
 ├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
 ├── NoGoodTrial        3    nothing was measured that could be used
 └── Interrupted        130  the person stopped it
+
+Terminated is beside the tree: a KeyboardInterrupt that SIGTERM or SIGHUP raises (exit code 143).
 """
 
 
@@ -43,6 +45,10 @@ class NoGoodTrial(AutoresearchError):
     """Nothing was measured that could be used."""
 
     exit_code = 3
+
+
+class Terminated(KeyboardInterrupt):
+    """Asked to end by a signal: goes the way of Ctrl-C."""
 
 
 class Interrupted(AutoresearchError):

@@ -13,12 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
 from autoresearch.errors import Damaged, Refused
 from autoresearch.notes import replace
 from autoresearch.records import COLUMNS, Attempt, Pins, Status
+
+SCORED = (Status.KEEP, Status.DISCARD)
+REQUIRED = ("commit", "status")
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,17 @@ class Row:
     line: int
     """From 1, the header."""
     values: dict[str, str]
+    """Cells by column; of a damaged row what there is."""
+    damage: str = ""
+    """What is wrong with it, line and text included; empty for a whole row."""
 
     def number(self, column: str) -> float | None:
-        """A finite number of a row that has a score; a crash has none, whatever its zeros say."""
+        """A finite number of a row that was scored; the others have none, whatever their zeros say."""
         try:
             value = float(self.values.get(column, ""))
         except ValueError:
             return None
-        return value if math.isfinite(value) and self.values.get("status") != Status.CRASH else None
+        return value if math.isfinite(value) and self.values.get("status") in SCORED else None
 
 
 class Ledger:
@@ -54,7 +61,7 @@ class Ledger:
 
     def numbers(self) -> list[int]:
         """Numbers of the records, rising."""
-        return sorted(int(path.stem) for path in self.folder.glob("[0-9][0-9][0-9][0-9].json"))
+        return sorted(int(path.stem) for path in self.folder.glob("[0-9][0-9][0-9][0-9]*.json") if path.stem.isdigit())
 
     def read(self, number: int) -> Attempt:
         """One record.
@@ -63,14 +70,21 @@ class Ledger:
             Refused: there is none of that number; names the known ones.
             Damaged: it is not what was written.
         """
+        path = self.path(number)
         try:
-            return Attempt.model_validate_json(self.path(number).read_bytes())
+            attempt = Attempt.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
             known = self.numbers()
             span = f"{known[0]:04d}..{known[-1]:04d}" if known else "none"
             raise Refused(f"no attempt {number:04d} under {self.tag!r}; known: {span}") from error
-        except (ValidationError, ValueError) as error:
-            raise Damaged(f"{self.path(number)} is damaged: {first_line(error)}; restore it from a copy") from error
+        except ValidationError as error:
+            raise Damaged(f"{path} is damaged: {first_problem(error)}; restore it from a copy") from error
+        if (attempt.tag, attempt.id) != (self.tag, number):
+            raise Damaged(
+                f"{path} must tell of attempt {number:04d} of {self.tag!r} but tells of {attempt.name} of "
+                f"{attempt.tag!r}; restore it from a copy"
+            )
+        return attempt
 
     def attempts(self) -> list[Attempt]:
         """All records, oldest first."""
@@ -86,14 +100,19 @@ class Ledger:
         return hashlib.sha256(self.path(number).read_bytes()).hexdigest() if number else ""
 
     def check_chain(self, attempts: list[Attempt]) -> None:
-        """Refuse records that were changed after the next one began.
+        """Refuse records that were changed or removed after the next one began.
 
         Raises:
             Damaged: names the record.
         """
+        if attempts and attempts[0].previous:
+            raise Damaged(f"{self.path(attempts[0].id)} has lost the record before it; restore that one from a copy")
         for before, attempt in pairwise(attempts):
             if attempt.previous != self.digest(before.id):
-                raise Damaged(f"{self.path(before.id)} was changed after attempt {attempt.name} had begun; restore it")
+                raise Damaged(
+                    f"{self.path(before.id)} was changed after attempt {attempt.name} had begun, or a record between "
+                    "them was removed; restore it from a copy"
+                )
 
     # --- pins
 
@@ -108,8 +127,8 @@ class Ledger:
             return Pins.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
             raise Refused(f"no tag {self.tag!r} here; run `uv run -m autoresearch setup {self.tag}`") from error
-        except (ValidationError, ValueError) as error:
-            raise Damaged(f"{path} is damaged: {first_line(error)}; restore it from a copy") from error
+        except ValidationError as error:
+            raise Damaged(f"{path} is damaged: {first_problem(error)}; restore it from a copy") from error
 
     def write_pins(self, pins: Pins) -> None:
         """Fix them."""
@@ -118,43 +137,76 @@ class Ledger:
 
     # --- the table
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> list[Row]:
         """Rows of results.tsv by column name.
 
         Raises:
-            Damaged: a header or a row that cannot be read; names the line.
+            Damaged: a header or rows that cannot be read; names the lines.
         """
-        yield from read_table(self.table)
+        rows = read_table(self.table)
+        if damage := [row.damage for row in rows if row.damage]:
+            raise Damaged("; ".join([*damage[:5], f"{len(damage)} damaged rows in all; mend or remove them"]))
+        return rows
 
     def start_table(self) -> None:
         """Write the header, unless there is one."""
-        if not self.table.exists() or not self.table.read_text().strip():
-            replace(self.table, "\t".join(self.columns) + "\n")
-
-    def append_row(self, values: dict[str, str]) -> None:
-        """Add a row, locked and flushed; a row that already is the last one is not added again."""
-        self.start_table()
-        columns = self.table.read_text().split("\n", 1)[0].split("\t")
-        row = "\t".join(clean(values.get(column, "")) for column in columns) + "\n"
-        with open(self.table, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        header = ("\t".join(self.columns) + "\n").encode()
+        with self._table() as file:
             text = file.read()
-            file.seek(0, os.SEEK_END)
-            if text and not text.endswith(b"\n"):  # a row that was cut off stays visible, on a line of its own
-                file.write(b"\n")
-            file.write(row.encode())
-            file.flush()
+            if header.startswith(text):  # there is nothing, or a header that was cut off
+                self._extend(file, len(text), header[len(text) :])
+
+    def append_row(self, values: dict[str, str], times: int = 1) -> None:
+        """Add a row unless the table already has it so many times, locked and flushed.
+
+        A row that was cut off while it was written is completed.
+
+        Raises:
+            Damaged: the header lacks a column that readers need.
+            OSError: it could not be written; the table is as it was.
+        """
+        self.start_table()
+        with self._table() as file:
+            text = file.read()
+            header = _cells(text.split(b"\n", 1)[0].decode("utf-8-sig", "replace"))
+            if lacks := [name for name in values if name not in header and name != "reasoning"]:
+                raise Damaged(
+                    f"{self.table} line 1 must name the columns {', '.join(self.columns)} but lacks "
+                    f"{', '.join(lacks)}; mend it"
+                )
+            line = "\t".join(clean(values.get(column, "")) for column in header).encode(errors="replace")
+            *whole, last = text.split(b"\n")
+            if sum(other.rstrip(b"\r") == line for other in whole) >= times:
+                return
+            if last and line.startswith(last):  # cut off by a kill or a full disk
+                self._extend(file, len(text), line[len(last) :] + b"\n")
+            else:  # what somebody else left unfinished stays visible, on a line of its own
+                self._extend(file, len(text), (b"\n" if last else b"") + line + b"\n")
+
+    @contextmanager
+    def _table(self) -> Iterator[IO[bytes]]:
+        """The open table, made if there is none, held alone while the block runs."""
+        with open(os.open(self.table, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+    def _extend(self, file: IO[bytes], num_bytes: int, data: bytes) -> None:
+        """Write to the end of an open file of so many bytes, or leave it as it was."""
+        try:
+            file.seek(num_bytes)
+            while data:
+                data = data[file.write(data) :]
             os.fsync(file.fileno())
-
-    def has_row(self, commit: str, status: str, description: str) -> bool:
-        """Whether results.tsv already tells of this attempt: a crash of the tooling may lie between row and record."""
-        wanted = {"commit": commit, "status": status, "description": clean(description)}
-        return any(wanted.items() <= row.values.items() for row in self.rows())
+        except OSError as error:
+            file.truncate(num_bytes)
+            raise OSError(error.errno, error.strerror, str(self.table)) from error
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def first_problem(error: ValidationError) -> str:
+    """Where a record is wrong, and how."""
+    problem = error.errors()[0]
+    place = ".".join(map(str, problem["loc"]))
+    return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def clean(text: str) -> str:
@@ -162,35 +214,47 @@ def clean(text: str) -> str:
     return " ".join(text.split())
 
 
-def read_table(path: Path) -> Iterator[Row]:
-    """Rows of any results.tsv by column name.
+def read_table(path: Path) -> list[Row]:
+    """Rows of any results.tsv by column name, the damaged ones marked; none where there is no file.
 
     Raises:
-        Damaged: no header, or a row of another length; names the line.
+        Damaged: line 1 names no columns.
     """
-    if not path.exists():
-        return
-    lines = path.read_text(errors="replace").split("\n")
-    header = lines[0].rstrip("\r").split("\t")
-    if "commit" not in header or "status" not in header:
-        raise Damaged(f"{path} line 1 must name the columns, commit and status among them, but is {lines[0]!r}")
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            continue
-        cells = line.rstrip("\r").split("\t")
-        if len(cells) != len(header):
-            raise Damaged(f"{path} line {number} must have {len(header)} columns but has {len(cells)}: {line[:120]!r}")
-        yield Row(number, dict(zip(header, cells, strict=True)))
+    text = path.read_bytes().decode("utf-8-sig", "replace") if path.exists() else ""
+    if not text.strip():
+        return []
+    first, *lines = text.split("\n")
+    header = _cells(first)
+    if lacks := [name for name in REQUIRED if name not in header]:
+        raise Damaged(
+            f"{path} line 1 must name the columns {', '.join(REQUIRED)} but lacks {', '.join(lacks)}: {first!r}"
+        )
+    return [_row(path, number, header, line) for number, line in enumerate(lines, start=2) if line.strip()]
+
+
+def _row(path: Path, number: int, header: list[str], line: str) -> Row:
+    cells = _cells(line)
+    damage = ""
+    if len(cells) != len(header):
+        damage = f"{path} line {number} must have {len(header)} columns but has {len(cells)}: {line[:120]!r}"
+    return Row(number, dict(zip(header, cells, strict=False)), damage)
+
+
+def _cells(line: str) -> list[str]:
+    return line.rstrip("\r").split("\t")
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold a lock file while the block runs; yields False at once when another process holds it."""
+def locked(path: Path) -> Iterator[IO[str] | None]:
+    """Hold a lock file while the block runs; yields None at once when another process holds it.
+
+    A child that inherits the open file goes on holding it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
             return
-        yield True
+        yield file

@@ -36,9 +36,9 @@ SUMMARY_KEYS = (
 
 
 class Record(BaseModel):
-    """Base of what is stored."""
+    """Base of what is stored; JSON has no NaN and no infinity, so neither is taken."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class Metrics(Record):

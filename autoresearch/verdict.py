@@ -20,7 +20,7 @@ UNSTABLE_RATIO = 6.0  # a configuration scattering this many times more than the
 UNSTABLE_MIN_DF = 5  # repeats of other configurations needed before one of them is called unstable
 DRIFT_SIGMAS = 3.0
 DRIFT_THROUGHPUT_FRAC = 0.03
-CHAMPION_CHECK_ATTEMPTS = 10  # a champion not measured for this many attempts is measured before the next one
+CHAMPION_CHECK_ATTEMPTS = 20  # a champion not measured for this many attempts is measured before the next one
 SIMPLER_SIGMAS = 1.0  # how much worse, in noise of one run, a simplification may measure
 
 Decision = Literal["keep", "discard", "again", "again_champion"]
@@ -46,7 +46,7 @@ class Bounds:
 
 
 BOUNDS = Bounds(
-    keep_early=0.99, keep_last=0.95, discard_first=0.70, discard_later=0.80, discard_weak=0.50, champion_lead=2
+    keep_early=0.995, keep_last=0.945, discard_first=0.70, discard_later=0.85, discard_weak=0.30, champion_lead=3
 )
 
 
@@ -91,9 +91,8 @@ class Verdict:
     standard_error: float
     """Standard deviation of `difference`: sigma * sqrt(1 / num_runs + 1 / num_champion_runs)."""
     num_runs: int
-    """Runs of the candidate."""
+    """Runs of the candidate; those of the champion follow."""
     num_champion_runs: int
-    """Runs of the champion."""
     p_better: float
     """Probability that the candidate's true score is the better one."""
     rule: RuleName
@@ -151,8 +150,8 @@ def decide(candidate: Sequence[float], champion: Sequence[float], noise: Noise, 
     `max_runs + champion_lead` of the champion. It keeps no candidate whose mean is not better, except as `simpler`.
 
     Args:
-        candidate: scores of the candidate in the order they were made, finite, at least one.
-        champion: scores of the commit at the tip of the branch, finite, at least one.
+        candidate: finite scores of its runs, at least one.
+        champion: finite scores of the commit at the tip of the branch, at least one.
         noise: of this regime, the candidate's repeats included.
         terms: direction, limits and the special rules.
 
@@ -227,11 +226,10 @@ def is_champion_stale(num_attempts_since: int) -> bool:
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict as one line: decision, difference ± its standard error, runs, P(better)."""
-    scale = verdict.standard_error
+    scale, name = verdict.standard_error, verdict.decision.replace("_", " ")
     runs = f"{verdict.num_runs} run{'' if verdict.num_runs == 1 else 's'}"
     marked = "" if verdict.rule == "noise" else f", --{verdict.rule}"
     numbers = f"{runs}, P(better) {_probability(verdict.p_better)}{marked}"
-    name = verdict.decision.replace("_", " ")
     return f"{name}  {_signed(verdict.difference, scale)} ± {_plain(scale, scale)} ({numbers})"
 
 

@@ -1,11 +1,10 @@
 """Begin an attempt: check the rules, commit the edit, open the record."""
 
-import sys
 from dataclasses import dataclass, field
 
-from autoresearch import knobs
+from autoresearch import knobs, signals
 from autoresearch.attempt.campaign import Campaign, seed_of
-from autoresearch.attempt.trial import has_imports
+from autoresearch.attempt.trial import missing_import
 from autoresearch.errors import GitFailed, Refused
 from autoresearch.records import Attempt, Crash, Reasoning, State, Status, Trial
 
@@ -29,16 +28,17 @@ def begin(campaign: Campaign, idea: Idea, started: str) -> Attempt:
         Refused: nothing to try, files beyond the mutable ones, or code that was tried before; nothing was changed.
     """
     campaign.check_pins()
-    attempts = campaign.ledger.attempts()
+    attempts = campaign.attempts()
     campaign.ledger.check_chain(attempts)
+    list(campaign.ledger.rows())  # a damaged table is refused before anything is trained
     champion = campaign.champion(attempts)
-    number = max((attempt.id for attempt in attempts), default=0) + 1
     sources, is_committed = edited_sources(campaign, champion.commit)
     code, changed = describe(campaign, sources, champion.commit)
     refuse_repeats(attempts, code)
     commit = campaign.repo.resolve("HEAD")
     if not is_committed:
         commit = campaign.repo.commit(campaign.arena.mutable, idea.description)
+    number = next_number(campaign, attempts, commit)
     campaign.repo.keep_reachable(campaign.ref(number), commit)
     attempt = Attempt(
         tag=campaign.tag,
@@ -55,11 +55,20 @@ def begin(campaign: Campaign, idea: Idea, started: str) -> Attempt:
         regime=campaign.pins.regime,
         code=code,
         changed=changed,
-        previous=campaign.ledger.digest(number - 1),
+        previous=campaign.ledger.digest(attempts[-1].id),
         started=started,
     )
-    campaign.ledger.write(attempt)
+    campaign.record(attempt)
     return attempt
+
+
+def next_number(campaign: Campaign, attempts: list[Attempt], commit: str) -> int:
+    """The number after the last one, beyond references of attempts that were cut off before they had a record."""
+    number = attempts[-1].id + 1
+    taken = campaign.repo.refs(f"refs/autoresearch/{campaign.tag}/")
+    while taken.get(campaign.ref(number), commit) != commit:
+        number += 1
+    return number
 
 
 def edited_sources(campaign: Campaign, champion: str) -> tuple[dict[str, str], bool]:
@@ -70,6 +79,8 @@ def edited_sources(campaign: Campaign, champion: str) -> tuple[dict[str, str], b
     """
     repo, mutable = campaign.repo, campaign.arena.mutable
     head = repo.resolve("HEAD")
+    if missing := [path for path in mutable if not (repo.root / path).is_file()]:
+        raise Refused(f"{', '.join(missing)} must exist; `git checkout {champion[:7]} -- {' '.join(missing)}`")
     if beyond := sorted(set(repo.dirty()) - set(mutable)):
         raise Refused(
             f"an attempt may change {', '.join(mutable)} alone but {', '.join(beyond)} differ from the last commit; "
@@ -108,10 +119,10 @@ def describe(campaign: Campaign, sources: dict[str, str], champion: str) -> tupl
 
 
 def refuse_repeats(attempts: list[Attempt], code: str) -> None:
-    """Refuse code that was tried before; what was merely interrupted may be tried again."""
+    """Refuse code that was tried before; what was cut off, or killed from outside, may be tried again."""
     for attempt in attempts:
-        crash = next((trial.crash for trial in attempt.trials if trial.crash), None)
-        if attempt.code == code and not (crash and crash.kind in ("interrupted", "killed")):
+        was_killed = any(trial.crash.kind == "killed" for trial in attempt.trials if trial.crash)
+        if attempt.code == code and not was_killed and not signals.is_cut_off(attempt):
             raise Refused(
                 f"this code equals attempt {attempt.name} ({attempt.description!r}, {attempt.status}) apart from "
                 f"comments and layout; see `uv run -m autoresearch show {attempt.name}`"
@@ -140,10 +151,9 @@ def static_crash(campaign: Campaign, attempt: Attempt) -> Crash | None:
                 knobs.parse(source)
             except Refused as error:
                 return Crash(kind="syntax", why=str(error))
-            if campaign.arena.own and (missing := has_imports(source)):
-                return Crash(
-                    kind="syntax", why=f"{path} imports {missing!r}, which is not installed ({sys.executable})"
-                )
+            local = {name.split("/")[0].removesuffix(".py") for name in campaign.repo.files(attempt.commit)}
+            if campaign.arena.command[0] == "{python}" and (missing := missing_import(source, local)):
+                return Crash(kind="syntax", why=f"{path} imports {missing!r}, which is not installed for this Python")
     return None
 
 
@@ -164,5 +174,5 @@ def baseline(campaign: Campaign, started: str) -> Attempt:
         status=Status.KEEP,
         started=started,
     )
-    campaign.ledger.write(attempt)
+    campaign.record(attempt)
     return attempt

@@ -12,7 +12,7 @@ from autoresearch import arena as arenas
 from autoresearch.arena import Arena
 from autoresearch.errors import Refused
 from autoresearch.ledger import Ledger
-from autoresearch.records import COLUMNS, Attempt, Pins, Status, Trial
+from autoresearch.records import COLUMNS, Attempt, Pins, State, Status
 from autoresearch.repo import Repo
 from autoresearch.verdict import Noise, estimate_noise
 
@@ -33,6 +33,8 @@ class Campaign:
     """Talk for the person."""
     show: Callable[[str], None] | None = None
     """Replaces a live line, "" ends it; None where there is no terminal."""
+    reached: Callable[[str], None] = lambda step: None
+    """Told of each step that is on disk: the seam at which the tests of docs/reliability.md kill the process."""
 
     @classmethod
     def open(cls, start: Path, variables: Mapping[str, str], say: Callable[[str], None], tag: str = "") -> "Campaign":
@@ -41,7 +43,7 @@ class Campaign:
         Raises:
             Refused: no repository, or not on a branch of this kind.
         """
-        repo = Repo.find(start)
+        repo = Repo.find(start, variables)
         branch = repo.branch()
         if not tag and not branch.startswith(PREFIX):
             raise Refused(
@@ -49,6 +51,11 @@ class Campaign:
                 "begin with `uv run -m autoresearch setup TAG`, or `git switch` to yours"
             )
         return cls(repo, arenas.load(repo.root), tag or branch.removeprefix(PREFIX), variables, say)
+
+    @cached_property
+    def common(self) -> Path:
+        """The folder that all worktrees of the repository share."""
+        return Path(self.repo.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
 
     @property
     def branch(self) -> str:
@@ -81,8 +88,9 @@ class Campaign:
         return {name: self.variables[name] for name in names if self.variables.get(name)}
 
     def frozen_files(self) -> dict[str, str]:
-        """sha256 of every frozen file, as it lies in the working tree."""
-        paths = {path for pattern in self.arena.frozen for path in self.repo.root.glob(pattern) if path.is_file()}
+        """sha256 of every frozen file, as it lies in the working tree; the rules themselves are always frozen."""
+        patterns = [*self.arena.frozen, arenas.NAME]
+        paths = {path for pattern in patterns for path in self.repo.root.glob(pattern) if path.is_file()}
         return {str(path.relative_to(self.repo.root)): file_digest(path) for path in sorted(paths)}
 
     def check_pins(self) -> None:
@@ -123,18 +131,56 @@ class Campaign:
         raise Refused(f"{self.tag} has no baseline; run `uv run -m autoresearch setup` again to measure one")
 
     def noise(self, attempts: list[Attempt]) -> Noise:
-        """What a change of seed moves the score by, from everything measured in this regime."""
-        groups = [scores for scores in measurements(attempts, self.pins.regime).values() if scores]
+        """What a change of seed moves the score by, from everything measured in this regime.
+
+        Raises:
+            Refused: nothing was measured yet.
+        """
+        groups = [scores for epoch in epochs(attempts, self.pins.regime) for scores in epoch.values()]
+        if not groups:
+            raise Refused(f"{self.tag} has no score yet; run `uv run -m autoresearch setup {self.tag}` to measure one")
         return estimate_noise(groups)
+
+    def attempts(self) -> list[Attempt]:
+        """All records, oldest first; a closed one is parsed again only when its file is another."""
+        found = []
+        for number in self.ledger.numbers():
+            file = self.ledger.path(number).stat()
+            stamp = (file.st_ino, file.st_mtime_ns, file.st_size)
+            known = self._closed.get(number)
+            attempt = known[1] if known and known[0] == stamp else self.ledger.read(number)
+            if attempt.state == State.CLOSED:
+                self._closed[number] = (stamp, attempt)
+            found.append(attempt)
+        return found
+
+    @cached_property
+    def _closed(self) -> dict[int, tuple[tuple[int, int, int], Attempt]]:
+        return {}
+
+    def record(self, attempt: Attempt, step: str = "") -> None:
+        """Put an attempt's record on disk, and tell the seam."""
+        self.ledger.write(attempt)
+        self.reached(step or attempt.state)
+
+
+def epochs(attempts: list[Attempt], regime: str) -> list[dict[str, list[float]]]:
+    """Scores by commit, of one regime, oldest first; a drift of the machine begins a new epoch."""
+    found: list[dict[str, list[float]]] = [{}]
+    for attempt in attempts:
+        if attempt.regime != regime:
+            continue
+        if attempt.drift:
+            found.append({})
+        for trial in (*attempt.trials, *attempt.champion_trials):
+            if trial.score is not None:
+                found[-1].setdefault(trial.commit, []).append(trial.score)
+    return found
 
 
 def measurements(attempts: list[Attempt], regime: str) -> dict[str, list[float]]:
-    """Scores by commit, of one regime."""
-    found: dict[str, list[float]] = {}
-    for trial in all_trials(attempts, regime):
-        if trial.score is not None:
-            found.setdefault(trial.commit, []).append(trial.score)
-    return found
+    """Scores by commit that compare with what is measured now: those since the machine last drifted."""
+    return epochs(attempts, regime)[-1]
 
 
 def lineage(attempts: list[Attempt], champion: Attempt) -> list[Attempt]:
@@ -146,12 +192,6 @@ def lineage(attempts: list[Attempt], champion: Attempt) -> list[Attempt]:
         found.append(by_commit[commit])
         commit = by_commit[commit].parent
     return found[::-1]
-
-
-def all_trials(attempts: list[Attempt], regime: str) -> list[Trial]:
-    """Every trial of one regime, in the order in which they ran."""
-    ours = [attempt for attempt in attempts if attempt.regime == regime]
-    return [trial for attempt in ours for trial in (*attempt.trials, *attempt.champion_trials)]
 
 
 def file_digest(path: Path) -> str:

@@ -1,20 +1,21 @@
 """Begin a tag: pins, branch, table, notes; every step may be repeated after a kill."""
 
 import json
+import os
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from autoresearch import knobs, notes, process
+from autoresearch import arena, knobs, notes, process
 from autoresearch.attempt import begin
 from autoresearch.attempt.campaign import Campaign, file_digest
-from autoresearch.errors import NoGoodTrial, Refused
+from autoresearch.errors import Refused
 from autoresearch.records import Attempt, Pins, State
 
 TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 IDENTITY_S = 300.0
+MOVED = ("results.tsv", "notes.md", "notes-archive.md")
 
 
 def prepare_tag(campaign: Campaign, start: str, now: str) -> Attempt:
@@ -26,37 +27,82 @@ def prepare_tag(campaign: Campaign, start: str, now: str) -> Attempt:
     Raises:
         Refused: a bad or existing tag, edits in tracked files, missing data; each with what mends it.
     """
-    repo, tag, ledger = campaign.repo, campaign.tag, campaign.ledger
-    if not TAG.fullmatch(tag) or tag.endswith((".lock", ".")) or ".." in tag:
-        raise Refused(f"a tag is lower case letters, digits, '.', '_' and '-' but got {tag!r}")
-    known = ledger.numbers()
-    if known and ledger.read(1).state == State.CLOSED:
-        raise Refused(f"tag {tag!r} exists; `git switch {campaign.branch}` to go on with it, or choose another")
-    branch = f"refs/heads/{campaign.branch}"
+    repo, ledger = campaign.repo, campaign.ledger
     is_begun = (ledger.folder / "pins.json").exists()
-    if repo.exists(branch) and not is_begun:
-        raise Refused(f"branch {campaign.branch} exists; choose another tag, or `git branch -m` it away")
+    check_tag(campaign, is_begun)
+    commit = campaign.pins.baseline if is_begun else repo.resolve(start)
     if dirty := repo.dirty():
-        raise Refused(f"tracked files must be clean but {', '.join(dirty[:5])} differ; commit or restore them")
-    commit = repo.resolve(branch if repo.exists(branch) else start)
-    if not is_begun:
-        frozen = campaign.frozen_files()
-        identity = find_identity(campaign) if campaign.arena.own else {}
-        if data := identity.pop("data", ""):
-            frozen[data] = file_digest(Path(data))
-        regime = identity.get("regime") or foreign_regime(campaign, frozen)
-        pins = Pins(
-            tag=tag, baseline=commit, regime=regime, frozen=frozen, identity=identity, settings=campaign.settings()
+        raise Refused(
+            f"tracked files must be clean but {', '.join(dirty[:5])} differ; `git commit` or `git stash` them"
         )
-        put_aside(campaign)
-        ledger.write_pins(pins)
-    if not repo.exists(branch):
+    came_from = repo.branch() or repo.resolve("HEAD")
+    if repo.resolve("HEAD") != commit:
+        repo.run("switch", "--quiet", "--detach", commit)
+    try:
+        if is_begun:
+            campaign.check_pins()
+        else:
+            fix_pins(campaign, commit)
+    except BaseException:
+        repo.run("switch", "--quiet", *([] if repo.exists(f"refs/heads/{came_from}") else ["--detach"]), came_from)
+        raise
+    campaign.reached("pins")
+    if not repo.exists(f"refs/heads/{campaign.branch}"):
         repo.run("switch", "--quiet", "--create", campaign.branch, commit)
     elif repo.branch() != campaign.branch:
         repo.run("switch", "--quiet", campaign.branch)
+    campaign.reached("switched")
     ledger.start_table()
     write_notes(repo.root)
-    return ledger.read(1) if known else begin.baseline(campaign, now)
+    return ledger.read(1) if ledger.numbers() else begin.baseline(campaign, now)
+
+
+def check_tag(campaign: Campaign, is_begun: bool) -> None:
+    """Refuse a bad tag, and one that is taken.
+
+    Raises:
+        Refused: names what mends it.
+    """
+    repo, tag, ledger = campaign.repo, campaign.tag, campaign.ledger
+    if not TAG.fullmatch(tag) or tag.endswith((".lock", ".")) or ".." in tag:
+        raise Refused(f"a tag is lower case letters, digits, '.', '_' and '-' but got {tag!r}")
+    if tag == "manual":
+        raise Refused("the tag 'manual' is the folder of runs by hand; choose another")
+    if ledger.numbers() and ledger.read(1).state == State.CLOSED:
+        raise Refused(f"tag {tag!r} exists; `git switch {campaign.branch}` to go on with it, or choose another")
+    if is_begun:
+        return
+    if repo.exists(f"refs/heads/{campaign.branch}"):
+        raise Refused(f"branch {campaign.branch} exists; choose another tag, or `git branch -m` it away")
+    if repo.refs(f"refs/autoresearch/{tag}/"):
+        raise Refused(f"tag {tag!r} has attempts in git (refs/autoresearch/{tag}/) but no records; choose another")
+
+
+def fix_pins(campaign: Campaign, commit: str) -> None:
+    """Pin the frozen files, data and settings; the records of another tag are moved aside first.
+
+    Raises:
+        Refused: a mutable file is not tracked, data are missing, or the place for older records is taken.
+    """
+    if arena.load(campaign.repo.root) != campaign.arena:
+        raise Refused(f"{arena.NAME} is another one at {commit[:7]}; `git switch --detach {commit[:7]}`, then setup")
+    tracked = campaign.repo.files(commit)
+    if missing := [path for path in campaign.arena.mutable if path not in tracked]:
+        raise Refused(f"{', '.join(missing)} must be in commit {commit[:7]}, for attempts change it; `git add` it")
+    frozen = campaign.frozen_files()
+    identity = find_identity(campaign) if campaign.arena.own else {}
+    if data := identity.pop("data", ""):
+        frozen[data] = file_digest(Path(data))
+    pins = Pins(
+        tag=campaign.tag,
+        baseline=commit,
+        regime=identity.get("regime") or foreign_regime(campaign, frozen),
+        frozen=frozen,
+        identity=identity,
+        settings=campaign.settings(),
+        previous_tag=make_current(campaign),
+    )
+    campaign.ledger.write_pins(pins)
 
 
 def find_identity(campaign: Campaign) -> dict[str, str]:
@@ -80,24 +126,38 @@ def foreign_regime(campaign: Campaign, frozen: dict[str, str]) -> str:
     return knobs.text_digest(json.dumps(parts, sort_keys=True))[:12]
 
 
-def put_aside(campaign: Campaign) -> None:
-    """Move the records of an earlier tag into its folder; nothing is overwritten.
+def current_tag(root: Path) -> str:
+    """The tag whose table and notes lie at the top; empty when nobody wrote it down."""
+    marker = root / "results" / ".tag"
+    return marker.read_text().strip() if marker.exists() else ""
+
+
+def make_current(campaign: Campaign) -> str:
+    """Move the table and notes of another tag into its folder and bring back one's own; nothing is overwritten.
+
+    Returns:
+        The other tag; empty when there was none.
 
     Raises:
-        NoGoodTrial: the place is taken.
+        Refused: the place is taken.
     """
-    root = campaign.repo.root
+    root, old = campaign.repo.root, current_tag(campaign.repo.root) or f"before-{campaign.tag}"
+    if old == campaign.tag:
+        return ""
+    own, aside = root / "results" / campaign.tag, root / "results" / old
+    present = [name for name in MOVED if (root / name).exists()]
+    if taken := [str(aside / name) for name in present if (aside / name).exists()]:
+        raise Refused(f"older records must be moved aside but {', '.join(taken)} exist; move those away")
+    for name in present:
+        aside.mkdir(parents=True, exist_ok=True)
+        os.rename(root / name, aside / name)
     marker = root / "results" / ".tag"
-    old = marker.read_text().strip() if marker.exists() else f"before-{campaign.tag}"
-    for name in ("results.tsv", "notes.md", "notes-archive.md"):
-        source, target = root / name, root / "results" / old / name
-        if source.exists() and old != campaign.tag:
-            if target.exists():
-                raise NoGoodTrial(f"{source} cannot be moved to {target}, which exists; move one of them away")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(source, target)
     marker.parent.mkdir(exist_ok=True)
     notes.replace(marker, campaign.tag + "\n")
+    for name in MOVED:
+        if (own / name).exists() and not (root / name).exists():
+            os.rename(own / name, root / name)
+    return old if present else ""
 
 
 def write_notes(root: Path) -> None:

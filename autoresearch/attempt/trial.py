@@ -6,18 +6,18 @@ import json
 import math
 import shutil
 import sys
-import tarfile
-import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from autoresearch import process, referee, summary
 from autoresearch.attempt.campaign import Campaign
-from autoresearch.process import Deadline, Ended, Launch
+from autoresearch.process import Deadline, Launch
 from autoresearch.records import Attempt, Crash, State, Trial
 
 START_UP_S = 240.0
 GRACE_S = 60.0
+LEDGER = {"results", "results.tsv", "notes.md", "notes-archive.md"}  # no business of a trial
 NEEDED = ("train.py", "prepare.py")
 
 
@@ -31,14 +31,10 @@ def lay_out(campaign: Campaign, commit: str, folder: Path) -> Path:
     code = folder / "code"
     code.mkdir(parents=True)
     paths = list(NEEDED) if campaign.arena.own else []
-    with tempfile.TemporaryFile() as archive:
-        campaign.repo.archive(commit, paths, archive)
-        archive.seek(0)
-        with tarfile.open(fileobj=archive) as tar:
-            tar.extractall(code, filter="data")
+    campaign.repo.export(commit, paths, code)
     if not campaign.arena.own:
         for entry in campaign.repo.root.iterdir():
-            if not entry.name.startswith(".") and entry.name != "results" and not (code / entry.name).exists():
+            if not entry.name.startswith(".") and entry.name not in LEDGER and not (code / entry.name).exists():
                 (code / entry.name).symlink_to(entry)
     return code
 
@@ -52,57 +48,70 @@ def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Atte
         save: puts the record on disk.
     """
     folder = campaign.repo.root / trial.folder
+    code = lay_out(campaign, trial.commit, folder)
     try:
-        code = lay_out(campaign, trial.commit, folder)
         launch = Launch(command_of(campaign), code, environment_of(campaign, trial, folder), folder / "run.log")
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         trial.crash = Crash(kind="error", why=f"could not be started: {error}")
         save(attempt)
         return
-    trial.pid, trial.pid_started = launch.pid, launch.started
-    attempt.state = State.RUNNING
     try:
+        trial.pid, trial.pid_started = launch.pid, launch.started
+        attempt.state = State.RUNNING
         save(attempt)
         bar = Bar(campaign, folder, attempt.name)
         ended = launch.wait(deadlines(campaign, folder), bar.tick)
         bar.close()
+        trial.exit_code, trial.seconds = ended.exit_code, round(ended.seconds, 2)
+        if ended.timeout:
+            trial.crash = summary.explain(read_log(folder), ended.exit_code, ended.timeout)
+        save(attempt)  # from here on only the score is missing, and healing finds it
+        settle(campaign, trial)
+        trial.seconds = round(time.monotonic() - launch.begun, 2)
     except KeyboardInterrupt:
         launch.stop()
-        trial.crash = Crash(kind="interrupted", why="stopped by the person", tail=log_tail(folder))
+        trial.crash = Crash(kind="interrupted", why="stopped by the person", tail=summary.tail(read_log(folder)))
         save(attempt)
         raise
     except BaseException:
         launch.stop()
         raise
-    finish(campaign, trial, ended)
     attempt.state = State.SCORED
     save(attempt)
 
 
-def finish(campaign: Campaign, trial: Trial, ended: Ended | None) -> None:
-    """Read the log of a trial that has ended and score its submission, in place.
+def settle(campaign: Campaign, trial: Trial) -> None:
+    """Read the log of a trial that has ended and score it, or say why there is no score, in place.
 
-    Args:
-        ended: None when the supervisor died meanwhile: then a saved submission counts as the end of training.
+    A trial whose exit code nobody saw, because the supervisor died first, counts as trained if it saved a submission.
     """
     folder = campaign.repo.root / trial.folder
     text = read_log(folder)
     trial.metrics = summary.parse(text)
-    exit_code = ended.exit_code if ended else None
-    trial.exit_code, trial.seconds = exit_code, round(ended.seconds, 2) if ended else None
-    trained = exit_code == 0 or (ended is None and (folder / "submission" / "config.json").exists())
-    if not trained or (ended and ended.timeout):
-        known = ended is not None
-        lost = Crash(kind="interrupted", why="the supervisor was ended before the trial was", tail=summary.tail(text))
-        trial.crash = summary.explain(text, exit_code, ended.timeout if ended else "") if known else lost
+    has_saved = (folder / "submission" / "config.json").exists()
+    if trial.crash:
+        return
+    if trial.exit_code is None and not has_saved:
+        why = "the supervisor was ended before the trial was"
+        trial.crash = Crash(kind="interrupted", why=why, tail=summary.tail(text))
+    elif trial.exit_code:
+        trial.crash = summary.explain(text, trial.exit_code)
+    elif campaign.arena.own and (ran_in := trial.metrics.others.get("regime", "")) not in ("", campaign.pins.regime):
+        why = f"ran in regime {ran_in} but the tag's is {campaign.pins.regime}: another device, data or lock file?"
+        trial.crash = Crash(kind="refused", why=why, tail=summary.tail(text))
+    elif isinstance(result := score_of(campaign, folder, text), Crash):
+        trial.crash = result
     else:
-        result = score_of(campaign, folder, text)
-        if isinstance(result, Crash):
-            trial.crash = result
-        else:
-            trial.score = result
+        trial.score = result
+        if campaign.arena.own or campaign.arena.score_command:
             with open(folder / "run.log", "a") as file:
                 file.write(f"\n{campaign.arena.metric.name}: {result:.6f}\n")
+
+
+def end_remains(campaign: Campaign, trial: Trial) -> None:
+    """End what is left of a trial whose supervisor is gone."""
+    folder = campaign.repo.root / trial.folder
+    process.end_group(trial.pid or 0, trial.pid_started or "", str(folder))  # 0: by its mark alone
 
 
 def score_of(campaign: Campaign, folder: Path, text: str, split: str = "val") -> float | Crash:
@@ -160,11 +169,6 @@ def read_log(folder: Path) -> str:
         return ""
 
 
-def log_tail(folder: Path) -> str:
-    """The end of the run's log."""
-    return summary.tail(read_log(folder))
-
-
 class Bar:
     """A live line on a terminal: step, loss, progress, time left."""
 
@@ -177,13 +181,7 @@ class Bar:
         if not self.show or elapsed_s - self.shown_s < 0.5:
             return
         self.shown_s = elapsed_s
-        report = last_report(self.path)
-        progress = report.get("progress") or 0.0
-        left = f"{report['elapsed_s'] * (1 / progress - 1):.0f} s left" if progress > 0.01 else f"{elapsed_s:.0f} s"
-        loss = report.get("metrics", {}).get("train_loss")
-        words = [f"attempt {self.name}", f"step {report.get('step', 0)}", f"loss {loss:.4f}" if loss else "", left]
-        bar = "#" * round(20 * progress)
-        self.show(f"[{bar:<20}] {', '.join(filter(None, words))}")
+        self.show(describe_progress(last_report(self.path), f"attempt {self.name}", elapsed_s))
 
     def close(self) -> None:
         """End the line."""
@@ -191,8 +189,25 @@ class Bar:
             self.show("")
 
 
+def describe_progress(report: dict, name: str, elapsed_s: float) -> str:
+    """One line about a trial under way; whatever the trial reported that is no number is left out."""
+    metrics = report.get("metrics")
+    found = {**report, **(metrics if isinstance(metrics, dict) else {})}
+    numbers = {key: value for key, value in found.items() if isinstance(value, int | float) and math.isfinite(value)}
+    progress = min(1.0, max(0.0, numbers.get("progress", 0.0)))
+    spent_s = numbers.get("elapsed_s", elapsed_s)
+    words = [
+        name,
+        f"step {numbers.get('step', 0):.0f}",
+        f"loss {numbers['train_loss']:.4f}" if "train_loss" in numbers else "",
+        f"{numbers['tokens_per_s']:,.0f} tokens/s" if "tokens_per_s" in numbers else "",
+        f"{spent_s * (1 / progress - 1):.0f} s left" if progress > 0.01 else f"{elapsed_s:.0f} s",
+    ]
+    return f"[{'#' * round(20 * progress):<20}] {', '.join(filter(None, words))}"
+
+
 def last_report(path: Path) -> dict:
-    """The last whole line of progress.jsonl, from the end of the file."""
+    """The last whole line of progress.jsonl that is an object, from the end of the file."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))
@@ -201,9 +216,11 @@ def last_report(path: Path) -> dict:
         return {}
     for row in reversed(rows[:-1]):
         try:
-            return json.loads(row)
+            report = json.loads(row)
         except ValueError:
             continue
+        if isinstance(report, dict):
+            return report
     return {}
 
 
@@ -213,16 +230,22 @@ def remove_weights(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def has_imports(source: str) -> str:
-    """Name of a top-level module that a train.py imports and that is not there; empty when all are."""
-    for node in ast.walk(ast.parse(source)):
+def missing_import(source: str, local: set[str]) -> str:
+    """Name of a module that a file imports unconditionally and that is not there; empty when all are.
+
+    Imports within `try`, `if` or a function may be meant to fail, and are left to the run.
+
+    Args:
+        local: top-level modules that lie beside the file.
+    """
+    for node in ast.parse(source).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
         for name in names:
             top = name.partition(".")[0]
             try:
-                found = top == "prepare" or importlib.util.find_spec(top) is not None
+                found = top in local or importlib.util.find_spec(top) is not None
             except (ImportError, ValueError):
                 found = False
             if not found:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from autoresearch import remeasure
-from autoresearch.commands import terminal, try_
+from autoresearch.commands import terminal
 
 
 def main(
@@ -14,8 +14,8 @@ def main(
 ) -> None:
     """Undo each kept change alone, measure, and name those that do not carry their weight."""
     campaign = terminal.campaign()
-    with terminal.device_lock(campaign, "default", "ablate"):
-        try_.heal(campaign)
+    with terminal.hold(campaign, "ablate"):
+        terminal.heal(campaign)
         found = remeasure.ablate(campaign, runs, terminal.now)
     if as_json:
         terminal.print_json([one.model_dump() for one in found.effects])

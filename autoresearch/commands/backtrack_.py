@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from autoresearch.attempt import judge
-from autoresearch.commands import terminal, try_
+from autoresearch.attempt import closing
+from autoresearch.commands import terminal
 
 
 def main(
@@ -15,11 +15,11 @@ def main(
 ) -> None:
     """Go back to a known good state."""
     campaign = terminal.campaign()
-    with terminal.device_lock(campaign, "default", "backtrack"):
-        try_.heal(campaign)
+    with terminal.hold(campaign, "backtrack"):
+        terminal.heal(campaign)
         is_number = re.fullmatch(r"\d{4}", target) is not None
         commit = campaign.ledger.read(int(target)).commit if is_number else campaign.repo.resolve(target)
-        attempt = judge.backtrack(campaign, commit, why, terminal.now())
+        attempt = closing.backtrack(campaign, commit, why, terminal.now())
     print(f"back from {attempt.parent[:7]} to {attempt.commit[:7]} as attempt {attempt.name}")
     for notice in attempt.notices:
         print(f"note: {notice}")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from autoresearch import remeasure
-from autoresearch.commands import terminal, try_
+from autoresearch.commands import terminal
 
 
 def main(
@@ -14,8 +14,8 @@ def main(
 ) -> None:
     """Measure baseline and champion again; the sealed figure stays in the record."""
     campaign = terminal.campaign()
-    with terminal.device_lock(campaign, "default", "confirm"):
-        try_.heal(campaign)
+    with terminal.hold(campaign, "confirm"):
+        terminal.heal(campaign)
         found = remeasure.confirm(campaign, runs, terminal.now)
     difference, half = found.gains["val"]
     if as_json:

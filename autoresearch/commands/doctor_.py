@@ -19,7 +19,7 @@ LEAST_FREE_GB = 5.0
 
 def main(as_json: terminal.Json = False) -> None:
     """Check what a night needs; each line is ok or says what to do."""
-    repo = Repo.find(Path.cwd())
+    repo = Repo.find(Path.cwd(), os.environ)
     found = [*check_git(repo), *check_disk(repo.root), *check_clock(), *check_arena(repo), *check_pins(repo)]
     if as_json:
         terminal.print_json([{"name": name, "ok": ok, "what": what} for name, ok, what in found])
@@ -87,7 +87,7 @@ def check_pins(repo: Repo) -> list[tuple[str, bool, str]]:
     campaign = terminal.campaign()
     try:
         campaign.check_pins()
-        campaign.ledger.check_chain(campaign.ledger.attempts())
+        campaign.ledger.check_chain(campaign.attempts())
         list(campaign.ledger.rows())
     except AutoresearchError as error:
         return [("records", False, str(error))]

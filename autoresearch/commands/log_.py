@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from autoresearch.attempt import judge
+from autoresearch.attempt import closing, setup
 from autoresearch.commands import terminal
 from autoresearch.records import Attempt
 
@@ -15,11 +15,10 @@ def main(
 ) -> None:
     """Print the attempts, newest last; rows written by hand are marked and never compared."""
     campaign = terminal.campaign()
-    attempts = campaign.ledger.attempts()
+    attempts = campaign.attempts()
     known = {(one.commit[:7], str(one.status)) for one in attempts}
-    by_hand = [
-        row.values for row in campaign.ledger.rows() if (row.values["commit"], row.values["status"]) not in known
-    ]
+    rows = campaign.ledger.rows() if setup.current_tag(campaign.repo.root) == campaign.tag else ()
+    by_hand = [row.values for row in rows if (row.values["commit"], row.values["status"]) not in known]
     if as_json:
         terminal.print_json({"attempts": [one.model_dump() for one in attempts[-number:]], "by_hand": by_hand})
         return
@@ -31,4 +30,4 @@ def main(
 
 def line(attempt: Attempt) -> str:
     """One attempt in one line."""
-    return f"{attempt.name}  {attempt.commit[:7]}  {judge.outcome(attempt)[:70]:<70}  {attempt.description}"
+    return f"{attempt.name}  {attempt.commit[:7]}  {closing.outcome(attempt)[:70]:<70}  {attempt.description}"

@@ -17,10 +17,10 @@ def main(
 ) -> None:
     """Begin a tag."""
     campaign = terminal.campaign(tag)
-    with terminal.device_lock(campaign, "default", f"setup of {tag}"):
+    with terminal.hold(campaign, f"setup of {tag}"):
         attempt = setup.prepare_tag(campaign, start, terminal.now())
         judge.measure_baseline(campaign, attempt, baseline_runs, terminal.now)
-    noise = campaign.noise(campaign.ledger.attempts())
+    noise = campaign.noise(campaign.attempts())
     scores = ", ".join(f"{score:.6f}" for score in attempt.scores())
     print(f"branch {campaign.branch} at {attempt.commit[:7]}, regime {attempt.regime}")
     print(f"baseline {campaign.arena.metric.name}: {scores}; noise of one run {noise.sigma:.5f}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from autoresearch.attempt import judge
+from autoresearch.attempt import closing
 from autoresearch.commands import terminal
 
 
@@ -20,7 +20,7 @@ def main(
         terminal.print_json({**attempt.model_dump(), "diff": diff})
         return
     print(f"attempt {attempt.name} {attempt.commit} on {attempt.parent[:7]}: {attempt.description}")
-    print(f"{judge.outcome(attempt)}  (state {attempt.state}, regime {attempt.regime})")
+    print(f"{closing.outcome(attempt)}  (state {attempt.state}, regime {attempt.regime})")
     for name, text in attempt.reasoning.model_dump().items():
         if text:
             print(f"{name}: {text}")

@@ -1,6 +1,6 @@
 """status."""
 
-from autoresearch.attempt import judge
+from autoresearch.attempt import closing
 from autoresearch.attempt.campaign import measurements
 from autoresearch.commands import terminal
 from autoresearch.records import State
@@ -9,16 +9,17 @@ from autoresearch.records import State
 def main(as_json: terminal.Json = False) -> None:
     """Print where the campaign stands."""
     campaign = terminal.campaign()
-    attempts = campaign.ledger.attempts()
+    attempts = campaign.attempts()
     champion = campaign.champion(attempts)
-    scores = measurements(attempts, campaign.pins.regime).get(champion.commit, [])
-    first = measurements(attempts, campaign.pins.regime).get(campaign.pins.baseline, [])
-    noise = campaign.noise(attempts)
+    measured = measurements(attempts, campaign.pins.regime)
+    scores, first = measured.get(champion.commit, []), measured.get(campaign.pins.baseline, [])
+    noise = campaign.noise(attempts).sigma if scores else None
     counts = {
         str(status): sum(one.status == status for one in attempts)
         for status in sorted({one.status for one in attempts if one.status})
     }
     open_ones = [one.name for one in attempts if one.state != State.CLOSED]
+    directives = closing.directives(campaign, attempts) if scores else []
     facts = {
         "tag": campaign.tag,
         "regime": campaign.pins.regime,
@@ -27,9 +28,9 @@ def main(as_json: terminal.Json = False) -> None:
         "counts": counts,
         "champion": {"id": champion.name, "commit": champion.commit[:7], "scores": scores},
         "baseline": first,
-        "noise": noise.sigma,
+        "noise": noise,
         "open": open_ones,
-        "next": judge.directives(campaign),
+        "next": directives,
     }
     if as_json:
         terminal.print_json(facts)
@@ -37,10 +38,10 @@ def main(as_json: terminal.Json = False) -> None:
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
     print(f"{campaign.tag}: {len(attempts)} attempts ({counted}), regime {campaign.pins.regime}")
     print(f"champion {champion.name} {champion.commit[:7]} {mean(scores)} ({len(scores)} runs) {champion.description}")
-    print(f"baseline {mean(first)} ({len(first)} runs); noise of one run {noise.sigma:.5f}")
+    print(f"baseline {mean(first)} ({len(first)} runs); noise of one run {f'{noise:.5f}' if noise else 'unknown'}")
     for name in open_ones:
         print(f"attempt {name} is open; `uv run -m autoresearch wait`, or the next `try` finishes what was cut off")
-    for line in judge.directives(campaign):
+    for line in directives:
         print(line)
 
 

@@ -1,17 +1,18 @@
 """try -m DESC."""
 
-import os
 import subprocess
 import sys
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
-from autoresearch.attempt import begin, judge
+from autoresearch.attempt import begin, closing, judge
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.commands import terminal
-from autoresearch.errors import Busy, NoGoodTrial
-from autoresearch.records import Attempt, Reasoning, Status
+from autoresearch.errors import Interrupted
+from autoresearch.records import Attempt, Reasoning, State, Status
+
+WIDTH = 200
 
 
 def main(
@@ -29,64 +30,65 @@ def main(
     finish: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run one attempt."""
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    campaign = terminal.campaign()
-    device = "default" if gpu is None else f"gpu{gpu}"
-    if finish:
-        with terminal.device_lock(campaign, device, f"attempt {finish:04d}"):
-            report(campaign, judge.advance(campaign, campaign.ledger.read(finish), terminal.now))
+    campaign = terminal.campaign(gpu=gpu)
+    if finish:  # the child of `--detach`: it inherited the locks
+        terminal.end_orderly()
+        end(campaign, campaign.ledger.read(finish))
         return
     if not description.strip():
         raise typer.BadParameter("-m must say what changed, in one line")
-    with terminal.device_lock(campaign, device, "an attempt"):
-        heal(campaign)
-        reasoning = Reasoning(hypothesis=hypothesis, evidence=evidence, risk=risk)
-        idea = begin.Idea(" ".join(description.split()), reasoning, simpler, once, max_runs, device)
+    reasoning = Reasoning(hypothesis=hypothesis, evidence=evidence, risk=risk)
+    device = terminal.device_of(campaign)
+    idea = begin.Idea(" ".join(description.split()), reasoning, simpler, once, max_runs, device)
+    with terminal.hold(campaign, "an attempt") as locks:
+        terminal.heal(campaign)
         attempt = begin.begin(campaign, idea, terminal.now())
-        if not detach:
-            report(campaign, judge.advance(campaign, attempt, terminal.now))
-            return
-    start_detached(campaign, attempt, gpu)
+        for lock in locks:
+            terminal.name_holder(lock, f"attempt {attempt.name}")
+        if detach:
+            start_detached(campaign, attempt, gpu, locks)
+        else:
+            end(campaign, attempt)
 
 
-def heal(campaign: Campaign) -> None:
-    """Close what an earlier command left open, without training again."""
-    for attempt in judge.open_attempts(campaign):
-        if attempt.id == 1:
-            raise NoGoodTrial(f"the baseline is not measured; run `uv run -m autoresearch setup {campaign.tag}` again")
-        judge.advance(campaign, attempt, terminal.now, train=False)
-        terminal.say(f"attempt {attempt.name} was cut off: {judge.outcome(attempt)}")
+def end(campaign: Campaign, attempt: Attempt) -> None:
+    """Bring an attempt to its end and tell about it.
+
+    Raises:
+        Interrupted: the person stopped it.
+    """
+    if attempt.state != State.CLOSED:
+        judge.advance(campaign, attempt, terminal.now)
+    report(campaign, attempt)
+    if attempt.status == Status.CANCELLED:
+        raise Interrupted("stopped; the branch is at the champion, your edit is still in the files")
 
 
-def start_detached(campaign: Campaign, attempt: Attempt, gpu: int | None) -> None:
-    """Hand the attempt to a process of its own."""
-    folder = campaign.ledger.folder
+def start_detached(campaign: Campaign, attempt: Attempt, gpu: int | None, locks: list[IO[str]]) -> None:
+    """Hand the attempt and the locks to a process of its own."""
     command = [sys.executable, "-m", "autoresearch", "try", "--finish", str(attempt.id)]
     command += [] if gpu is None else ["--gpu", str(gpu)]
-    with open(folder / f"{attempt.name}.out", "wb") as out:
-        subprocess.Popen(
-            command, cwd=campaign.repo.root, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-        )
+    with open(campaign.ledger.folder / f"{attempt.name}.out", "wb") as out:
+        child = subprocess.Popen(
+            command, cwd=campaign.repo.root, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            pass_fds=[lock.fileno() for lock in locks],
+        )  # fmt: skip
+    for lock in locks:
+        terminal.name_holder(lock, f"attempt {attempt.name}", child.pid)
     print(f"attempt {attempt.name} runs in the background; `uv run -m autoresearch wait` tells when it is done")
 
 
 def report(campaign: Campaign, attempt: Attempt) -> None:
     """At most 12 lines: what happened, and what the history says should come next."""
-    print(f"attempt {attempt.name} {attempt.commit[:7]} {attempt.description}")
-    print(judge.outcome(attempt))
+    lines = [f"attempt {attempt.name} {attempt.commit[:7]} {attempt.description}", closing.outcome(attempt)]
     last = attempt.trials[-1].metrics if attempt.trials else None
     if last and last.num_steps:
-        print(
-            f"{last.num_steps} steps, {last.total_tokens_M or 0:.1f}M tokens, {(last.peak_vram_mb or 0) / 1024:.1f} GB"
-        )
+        tokens = f", {last.total_tokens_M:.1f}M tokens" if last.total_tokens_M else ""
+        lines.append(f"{last.num_steps} steps{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
     crash = next((one.crash for one in attempt.trials if one.crash), None)
     if crash and attempt.status == Status.CRASH:
-        print("\n".join(crash.tail.splitlines()[-3:]))
-        print(f"the whole of it: `uv run -m autoresearch show {attempt.name}`")
-    for notice in attempt.notices[:2]:
-        print(f"note: {notice}")
-    for line in judge.directives(campaign)[:2]:
-        print(line)
-    if attempt.status == Status.CANCELLED:
-        raise Busy("stopped; the branch and your files are as they were")
+        lines += crash.tail.splitlines()[-3:]
+        lines.append(f"the whole of it: `uv run -m autoresearch show {attempt.name}`")
+    lines += [f"note: {' '.join(notice.split())}" for notice in attempt.notices[:2]]
+    lines += closing.directives(campaign, campaign.attempts())[:2]
+    print("\n".join(line[:WIDTH] for line in lines))
