@@ -1,8 +1,7 @@
 """The frozen half of an experiment: data, tokenizer, loader, clock, schedule, progress channel, evaluation.
 
-`train.py` is edited, this file is not: two scores compare only if it, the data, the tokenizer, the lock file, the
-scale, the budget and the machine are the same (the *regime*, printed in every summary). A score made in the process
-that trained the model is a measurement by hand: nobody has refereed it.
+`train.py` is edited, this file is not: scores compare only within one *regime*, which is the same prepare.py, data,
+tokenizer, lock file, scale, budget and machine. One made in the process that trained is by hand: nobody refereed it.
 
 All data lie under $AUTORESEARCH_CACHE (default ~/.cache/autoresearch), in one folder for each data set: train/ holds
 the raw text, and in vocab-N/ tokenizer and tokens; held/{val,sealed}/ the same of held-out text, so that one folder
@@ -21,22 +20,23 @@ import itertools
 import json
 import math
 import os
-import pickle
-import random
 import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import filelock
 import numpy as np
+import pyarrow.parquet
+import requests
+import rustbpe
 import tiktoken
 import torch
 from torch import Tensor, nn
@@ -60,11 +60,8 @@ class Stateful(PrepareError): ...  # the same batch gave other logits the second
 
 
 # ---- Constants, resolved once from the environment and the device ----
-SCALES = {  # vocabulary with the four reserved tokens, tokens in a row, validation tokens scored at most, each a regime
-    "gpu": (8192, 2048, 40 * 524288),
-    "cpu": (2048, 256, 400 * 1024),
-    "tiny": (512, 64, 32 * 1024),
-}
+# vocabulary with the four reserved tokens, tokens in a row, validation tokens scored at most: each a regime of its own
+SCALES = {"gpu": (8192, 2048, 40 * 524288), "cpu": (2048, 512, 400 * 1024), "tiny": (512, 64, 32 * 1024)}
 DATASETS = ("climbmix", "tinystories", "pysource")
 SPLITS = ("train", "val", "sealed")
 
@@ -73,7 +70,6 @@ CLIMBMIX = "datasets/karpathy/climbmix-400b-shuffle/resolve/main"
 CLIMBMIX_VAL, CLIMBMIX_SEALED = 6542, 6541
 TINYSTORIES = "datasets/karpathy/tinystories-gpt4-clean/resolve/main"
 TINYSTORIES_HELD_ROWS = 10_000  # the first ten thousand stories are sealed, the next ten thousand are validation
-
 # pysource: a training process imports packages of the first list, and never one of the second (a test looks).
 TRAIN_PACKAGES = ("torch", "sympy", "numpy", "networkx", "setuptools", "mpmath", "jinja2", "filelock", "packaging")
 HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
@@ -83,36 +79,34 @@ FOLDER_HELD = 5  # 256ths of a user's folder for validation; as much again is se
 
 HOPPER_KERNEL = ("varunneal/flash-attention-3", "de87b9b5af06dd9984df595bef90b2eba44b181a")
 COMMUNITY_KERNEL = ("kernels-community/flash-attn3", "9542c462013476380ce4b395b9ddc0e8118161ee")
-
 SPLIT_PATTERN = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"""
 )
 SPECIAL_TOKENS = ("<|bos|>", "<|reserved_1|>", "<|reserved_2|>", "<|reserved_3|>")
-
-LOGITS_AT_ONCE = 2**27  # logits of one evaluation batch
 LOSS_SLICE = 2**24  # logits turned to fp32 at once (64 MiB)
 TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit
 CHECKPOINTS_KEPT = 8
 CANCELLED = 42  # exit code
 
 
-def _setting(name: str, default: float | None, least: float = 1e-9) -> Any:
-    """Read the number in AUTORESEARCH_<name>; an empty one counts as unset, a whole one is an int."""
-    text = os.environ.get(f"AUTORESEARCH_{name}") or str(default)
-    if text == "None":
-        return None
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or float(text) < least:
-        raise PrepareError(f"AUTORESEARCH_{name} must be a number from {least:g} up but got {text!r}")
-    return float(text) if "." in text else int(text)
+def _setting(name: str, default: float | None, least: float = 1e-9, whole: bool = True) -> Any:
+    """Read the number in AUTORESEARCH_<name>; an empty one counts as unset."""
+    if not (text := os.environ.get(f"AUTORESEARCH_{name}")):
+        return default
+    if not re.fullmatch(r"\d+" if whole else r"\d+(\.\d*)?|\.\d+", text) or float(text) < least:
+        kind = "whole number" if whole else "number"
+        raise PrepareError(f"AUTORESEARCH_{name} must be a {kind} from {least:g} up but got {text!r}")
+    return int(float(text)) if float(text).is_integer() else float(text)
 
 
 HERE = Path(__file__).resolve().parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+LOGITS_AT_ONCE = 2**22 if DEVICE.type == "cpu" else 2**27  # of an evaluation batch; a CPU wants them in its caches
 SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" else "cpu")
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
 VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = SCALES[SCALE]
-TIME_BUDGET = _setting("TIME_BUDGET", 300)
+TIME_BUDGET = _setting("TIME_BUDGET", 300, whole=False)
 MAX_STEPS = _setting("MAX_STEPS", None, least=1)
 SEED = _setting("SEED", 42, least=0)
 CHECKPOINT_STEPS = _setting("CHECKPOINT_STEPS", None, least=1)
@@ -127,7 +121,7 @@ DATASET_NAME = os.environ.get("AUTORESEARCH_DATASET") or ("climbmix" if DEVICE.t
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write a file aside; when the block succeeds it takes the place of `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.aside")
     try:
         with open(aside, "wb") as file:
             yield file
@@ -160,69 +154,66 @@ def file_digest(path: Path) -> str:
 
 def meter(title: str) -> tqdm:
     """Bytes done, rate and time: live on a terminal, every ten seconds in a file."""
-    return tqdm(desc=title, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
+    return tqdm(desc=title, total=0, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
 
 
 # ---- Downloads ----
 def download(url: str, path: Path, bar: tqdm, tries: int = 6, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Fetch one parquet file to `path`.part: resumes, backs off, and accepts only what reads as parquet.
-
-    Returns its sha256; when it is refused (4xx) or still fails after `tries`, the address and the next step are named.
-    """
+    """Fetch a parquet file to `path`.part and return its sha256: resumes, backs off, and names what fails for good."""
     part = path.with_name(path.name + ".part")
     for attempt in range(1, tries + 1):
         try:
-            stated, digest = _fetch(url, part, bar), file_digest(part)
-            if stated not in ("", digest):
-                part.unlink()
-                raise OSError(f"sha256 must be {stated} but is {digest}")
-            _check_parquet(part)
-            return digest
+            return _fetch(url, part, bar)
         except (OSError, PrepareError) as error:  # requests' errors are OSErrors
             response = getattr(error, "response", None)
             status, headers = (0, {}) if response is None else (response.status_code, response.headers)
+            if status == 416 or isinstance(error, PrepareError):  # nothing that is worth resuming
+                part.unlink(missing_ok=True)
             if attempt == tries or (400 <= status < 500 and status not in (408, 416, 429)):
                 what = f"{url} could not be fetched ({attempt} tries): {error}. Run the same command again to go on,"
                 raise PrepareError(f"{what} or do without: AUTORESEARCH_DATASET=pysource uv run train.py") from error
             asked = headers.get("Retry-After", "")
-            sleep(min(float(asked), 120) if asked.isdigit() else min(2.0**attempt, 30) * random.uniform(0.5, 1))
+            sleep(min(float(asked), 120) if asked.isdigit() else min(2.0**attempt, 30) * np.random.uniform(0.5, 1))
     raise AssertionError("unreachable")
 
 
 def _fetch(url: str, part: Path, bar: tqdm) -> str:
-    """Append to `part` what is missing; returns the sha256 that the server states, or nothing."""
-    import requests
-
+    """Append to `part` what is missing, see that it is what the server states and parquet, and return its sha256."""
     part.parent.mkdir(parents=True, exist_ok=True)
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=(10, 60)) as response:
-        if response.status_code == 416:  # the part is no beginning of this file
-            part.unlink()
         response.raise_for_status()
-        resumed = response.status_code == 206
-        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise OSError(f"asked for bytes from {have} but got {response.headers.get('Content-Range')!r}")
-        with open(part, "ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(1 << 20):  # raises when the body is shorter than announced
-                bar.update(file.write(chunk))
-            os.fsync(file.fileno())
+        resumed, sent = response.status_code == 206, response.headers.get("Content-Range", "")
+        if resumed and not sent.startswith(f"bytes {have}-"):
+            raise OSError(f"asked for bytes from {have} but got {sent!r}")
+        owed = int(response.headers.get("Content-Length", 0))
+        bar.total += owed
+        try:
+            with open(part, "ab" if resumed else "wb") as file:
+                for chunk in response.iter_content(1 << 20):  # raises when the body is shorter than announced
+                    owed -= len(chunk)
+                    bar.update(file.write(chunk))
+        finally:
+            bar.total -= owed  # what a broken answer still owes comes with the next one
         tags = [answer.headers.get("X-Linked-Etag", "").strip('"') for answer in (*response.history, response)]
-    return next((tag for tag in tags if re.fullmatch(r"[0-9a-f]{64}", tag)), "")
+    digest = file_digest(part)
+    if (stated := next((tag for tag in tags if re.fullmatch(r"[0-9a-f]{64}", tag)), digest)) != digest:
+        raise PrepareError(f"sha256 must be {stated} but is {digest}")
+    next(read_texts(part), None)
+    return digest
 
 
-def _check_parquet(path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def read_texts(path: Path) -> Iterator[str | None]:
+    """Yield the column `text` of a parquet file; one that has none or does not read is refused by name."""
     try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        if path.suffix == ".part":
-            path.unlink(missing_ok=True)
-        raise PrepareError(f"{path} must be a parquet file but its footer does not read: {error}") from error
-    if "text" not in names:
-        raise PrepareError(f"{path} must have a column 'text' but has {names}")
+        file = pyarrow.parquet.ParquetFile(path)
+        if "text" not in (names := file.schema_arrow.names):
+            raise PrepareError(f"{path} must have a column 'text' but has {names}")
+        for batch in file.iter_batches(batch_size=512, columns=["text"]):
+            yield from batch.column(0).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise PrepareError(f"{path} must be a whole parquet file but does not read: {error}") from error
 
 
 def download_all(base: str, wanted: list[Path], dataset: "Dataset", workers: int) -> None:
@@ -235,14 +226,8 @@ def download_all(base: str, wanted: list[Path], dataset: "Dataset", workers: int
             dataset.manifest(path, digest)
             os.replace(path.with_name(path.name + ".part"), path)
 
-    with ThreadPoolExecutor(max(workers, 1)) as pool, meter(f"{len(missing)} files") as bar:
-        futures = [pool.submit(one, path) for path in missing]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with meter(f"{len(missing)} files") as bar, ThreadPoolExecutor(max(workers, 1)) as pool:
+        list(pool.map(one, missing))  # the first failure cancels what has not begun
 
 
 # ---- Data sets ----
@@ -268,28 +253,19 @@ class Dataset(NamedTuple):
 
     def holds(self, split: str, row: int, text: str) -> bool:
         """Whether a document belongs to `split`: by its row, or in a user's folder by its content."""
-        if self.name == "tinystories":
-            return split == ("sealed", "val", "train")[min(row // TINYSTORIES_HELD_ROWS, 2)]
+        if not self.folder:
+            return self.name != "tinystories" or split == SPLITS[max(2 - row // TINYSTORIES_HELD_ROWS, 0)]
         byte = hashlib.sha256(text.encode()).digest()[0]
-        return not self.folder or split == ("val", "sealed", "train")[min(byte // FOLDER_HELD, 2)]
+        return split == ("val", "sealed", "train")[min(byte // FOLDER_HELD, 2)]
 
-    def documents(self, split: str) -> Iterator[str]:
-        """Every document of one split, in a fixed order."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        row = 0
-        for path in self.raw_files(split):
-            try:
-                for batch in pq.ParquetFile(path).iter_batches(batch_size=512, columns=["text"]):
-                    for text in batch.column(0).to_pylist():
-                        if text and self.holds(split, row, text):
-                            yield text
-                        row += 1
-            except (pa.ArrowException, OSError) as error:
-                raise PrepareError(
-                    f"{path} does not read: {error}; prepare again to see whether it is whole"
-                ) from error
+    def documents(self, split: str, num_chars: float = math.inf) -> Iterator[str]:
+        """Documents of one split, in a fixed order, until they have `num_chars` together."""
+        for row, text in enumerate(itertools.chain.from_iterable(map(read_texts, self.raw_files(split)))):
+            if num_chars <= 0:
+                return
+            if text and self.holds(split, row, text):
+                num_chars -= len(text)
+                yield text
 
     def manifest(self, path: Path | None = None, digest: str = "") -> dict[str, str]:
         """sha256 of every raw file by its path from the root, after noting `path` if one is given."""
@@ -301,18 +277,19 @@ class Dataset(NamedTuple):
 
     def verify(self) -> dict[str, str]:
         """Compare every raw file with the manifest, noting new ones; returns what was found."""
-        found, again = dict[str, str](), f"uv run prepare.py --dataset {self.folder or self.name}"
-        for path in sorted({path for split in SPLITS for path in self.raw_files(split)}):
-            digest = found[os.path.relpath(path, self.root)] = file_digest(path)
-            noted = self.manifest().get(os.path.relpath(path, self.root))
-            if noted is None:
-                _check_parquet(path)
-                self.manifest(path, digest)
-            elif noted != digest:
-                what = f"{path} is corrupted: sha256 must be {noted} but is {digest}"
-                raise PrepareError(f"{what}; restore it, or remove it and run `{again}`")
-        if gone := ", ".join(sorted(set(self.manifest()) - set(found))):
+        again = f"uv run prepare.py --dataset {self.folder or self.name}"
+        files = {os.path.relpath(path, self.root): path for split in SPLITS for path in self.raw_files(split)}
+        noted, found = self.manifest(), dict[str, str]()
+        if gone := ", ".join(sorted(noted.keys() - files)):
             raise PrepareError(f"raw files are gone: {gone}; to do without: `rm -r {self.root}` and `{again}`")
+        for name, path in files.items():
+            digest = found[name] = file_digest(path)
+            if name not in noted:
+                next(read_texts(path), None)
+                self.manifest(path, digest)
+            elif digest != noted[name]:
+                what = f"{path} is corrupted: sha256 must be {noted[name]} but is {digest}"
+                raise PrepareError(f"{what}; restore it, or remove it and run `{again}`")
         return found
 
 
@@ -328,11 +305,11 @@ def find_dataset(name: str) -> Dataset:
 
 def fetch_raw(dataset: Dataset, num_shards: int, workers: int) -> None:
     """Bring the raw text of a data set into the cache, as far as it is not there."""
-    if dataset.name == "pysource":
+    if dataset.name == "pysource" and not all(map(dataset.raw_files, SPLITS)):
         build_pysource(dataset)
     elif dataset.name == "tinystories":
-        wanted = [dataset.root / "held" / "raw" / "tinystories_gpt4_clean.parquet"]
-        download_all(f"{HUB_URL}/{TINYSTORIES}", wanted, dataset, workers)
+        both = dataset.root / "held" / "raw" / "tinystories_gpt4_clean.parquet"
+        download_all(f"{HUB_URL}/{TINYSTORIES}", [both], dataset, workers)
     elif dataset.name == "climbmix":
         if not 1 <= num_shards <= CLIMBMIX_SEALED:
             raise PrepareError(f"--num-shards must lie in 1..{CLIMBMIX_SEALED} but got {num_shards}")
@@ -343,80 +320,60 @@ def fetch_raw(dataset: Dataset, num_shards: int, workers: int) -> None:
 
 def build_pysource(dataset: Dataset) -> None:
     """Collect the Python sources of installed packages: one document per file, deterministic for one lock file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if all(dataset.raw_files(split) for split in SPLITS):
-        return
-    taken: set[str] = set()
-    train, held = _package_sources(TRAIN_PACKAGES, taken), _package_sources(HELD_PACKAGES, taken)
-    halves = [[text for text in held if hashlib.sha256(text.encode()).digest()[0] % 2 == half] for half in (0, 1)]
-    for split, texts in zip(SPLITS, (train, *halves), strict=True):
-        if not texts:
+    train, held = _package_sources(TRAIN_PACKAGES), _package_sources(HELD_PACKAGES)
+    texts: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for digest, text in sorted({**held, **train}.items()):
+        texts["train" if digest in train else SPLITS[1 + digest[0] % 2]].append(text)
+    for split, chosen in texts.items():
+        if not chosen:
             raise PrepareError(f"pysource found no {split} text in the environment's packages; run `uv sync`")
         path = dataset.split_dir(split) / "pysource.parquet"
         with replacing(path) as file:
-            pq.write_table(pa.table({"text": texts}), file, row_group_size=256)
+            pyarrow.parquet.write_table(pyarrow.table({"text": chosen}), file, row_group_size=256)
         dataset.manifest(path, file_digest(path))
-        print(f"pysource {split}: {len(texts):,} files, {sum(map(len, texts)) / 1e6:.1f} M characters", flush=True)
+        print(f"pysource {split}: {len(chosen):,} files, {sum(map(len, chosen)) / 1e6:.1f} M characters", flush=True)
 
 
-def _package_sources(packages: tuple[str, ...], taken: set[str]) -> list[str]:
-    """Texts of the packages' Python files not in `taken` (digests, added to), in the order of their digests."""
+def _package_sources(packages: tuple[str, ...]) -> dict[bytes, str]:
+    """Texts of the packages' Python files by their sha256."""
     texts = {}
     for package in packages:
-        try:
-            files = importlib.metadata.files(package) or []
-        except importlib.metadata.PackageNotFoundError:
+        found = next(iter(importlib.metadata.distributions(name=package)), None)
+        if not found:
             print(f"pysource: {package} is not installed here and is left out", flush=True)
-            continue
-        for file in files:
-            if file.suffix != ".py" or ".." in file.parts:
+        for path in (found and found.files) or []:
+            if path.suffix != ".py" or ".." in path.parts:
                 continue
-            try:
-                data = Path(str(file.locate())).read_bytes()
-                text = data.decode()
-            except (OSError, UnicodeDecodeError):
-                continue
-            digest, mean_line = hashlib.sha256(data).hexdigest(), len(text) / (text.count("\n") + 1)
-            if text.strip() and len(data) <= MAX_SOURCE_BYTES and mean_line <= MAX_MEAN_LINE and digest not in taken:
-                taken.add(digest)
-                texts[digest] = text
-    return [texts[digest] for digest in sorted(texts)]
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                text = (data := path.read_binary()).decode()
+                mean_line = len(text) / len(text.split("\n"))
+                if text.strip() and len(data) <= MAX_SOURCE_BYTES and mean_line <= MAX_MEAN_LINE:
+                    texts[hashlib.sha256(data).digest()] = text
+    return texts
 
 
-# ---- Tokenizer ----
+# ---- Tokenizer, token store, loader ----
 class Tokenizer:
     """Byte-level BPE of VOCAB_SIZE tokens, learnt by rustbpe from training text alone and applied by tiktoken."""
 
     def __init__(self, merges: list[bytes]):
-        self.merges = merges
-        self.special = {name: len(merges) + index for index, name in enumerate(SPECIAL_TOKENS)}
+        special = {name: index for index, name in enumerate(SPECIAL_TOKENS, len(merges))}
         ranks = {token: rank for rank, token in enumerate(merges)}
-        self.encoding = tiktoken.Encoding(
-            "autoresearch", pat_str=SPLIT_PATTERN, mergeable_ranks=ranks, special_tokens=self.special
-        )
+        self.merges, self.special = merges, special
+        self.encoding = tiktoken.Encoding("bpe", pat_str=SPLIT_PATTERN, mergeable_ranks=ranks, special_tokens=special)
 
     @classmethod
     def train(cls, texts: Iterator[str], vocab_size: int) -> "Tokenizer":
-        """Learn from TOKENIZER_CHARS of text; `vocab_size` counts the reserved tokens, 260 and less means bytes."""
-        import rustbpe
-
-        def sample(left: int = TOKENIZER_CHARS) -> Iterator[str]:
-            while left > 0 and (text := next(texts, None)) is not None:
-                left -= len(text)
-                yield text
-
+        """Learn from all of `texts`; `vocab_size` counts the reserved tokens, 260 and less means bytes."""
         print(f"learning {vocab_size} tokens", flush=True)
         learner = rustbpe.Tokenizer()
-        learner.train_from_iterator(sample(), max(vocab_size - len(SPECIAL_TOKENS), 256), pattern=SPLIT_PATTERN)
+        learner.train_from_iterator(texts, max(vocab_size - len(SPECIAL_TOKENS), 256), pattern=SPLIT_PATTERN)
         return cls([bytes(token) for token, _ in sorted(learner.get_mergeable_ranks(), key=lambda pair: pair[1])])
 
     @classmethod
     def from_directory(cls, folder: Path | None = None) -> "Tokenizer":
         """Load the tokenizer of the current data set and scale, preparing the data first if there is none."""
-        tokenizer = read_json((folder or ready_dir()) / "tokenizer.json")
-        return cls([base64.b64decode(token) for token in tokenizer["merges"]])
+        return cls([*map(base64.b64decode, read_json((folder or ready_dir()) / "tokenizer.json")["merges"])])
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json."""
@@ -452,7 +409,6 @@ def get_token_bytes(device: torch.device | str = "cpu") -> Tensor:
     return torch.from_numpy(Tokenizer.from_directory().token_bytes()).to(device)
 
 
-# ---- Token store ----
 class Tokens(NamedTuple):
     """One split, tokenized: documents end to end, each begun by BOS."""
 
@@ -464,64 +420,53 @@ class Tokens(NamedTuple):
         """Map a split of the current data set and scale; another number of tokens than recorded is refused."""
         folder = find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name
         wanted, path = read_json(folder / "meta.json")["tokens"], folder / "tokens.bin"
-        if (found := path.stat().st_size / 2 if path.exists() else 0) != wanted:
-            raise PrepareError(f"{path} must hold {wanted} tokens but has {found}; `rm -r {folder}` and prepare again")
+        found = path.stat().st_size / 2 if path.exists() else 0
+        if found != wanted or not (folder / "offsets.npy").exists():
+            what = f"{path} must hold {wanted} tokens but has {found}, and {folder}/offsets.npy must exist"
+            raise PrepareError(f"{what}; `rm -r {ready_dir()}` and prepare again")
         return cls(np.memmap(path, np.uint16, "r"), np.load(folder / "offsets.npy", mmap_mode="r", allow_pickle=False))
 
 
 def tokenize(tokenizer: Tokenizer, texts: Iterator[str], folder: Path) -> dict[str, Any]:
     """Write a split's tokens into a new folder and return what meta.json says; threads encode, without the GIL."""
-    bos, encode = np.array([tokenizer.get_bos_token_id()], np.uint16), tokenizer.encoding.encode_to_numpy
+    bos, encode, path = [tokenizer.get_bos_token_id()], tokenizer.encoding.encode_to_numpy, folder / "tokens.bin"
 
     def work(chunk: list[str]) -> tuple[bytes, list[int], int]:
-        documents = [np.concatenate([bos, encode(text, disallowed_special=()).astype(np.uint16)]) for text in chunk]
+        documents = [np.append(bos, encode(text, disallowed_special=())).astype(np.uint16) for text in chunk]
         return np.concatenate(documents).tobytes(), [*map(len, documents)], sum(len(text.encode()) for text in chunk)
 
-    folder.mkdir(parents=True)
-    lengths, num_bytes, hasher, workers = [0], 0, hashlib.sha256(), os.cpu_count() or 1
-    chunks = iter(lambda: list(itertools.islice(texts, 64)), [])
-    bar = meter(f"tokenizing {folder.parent.name}")
-    with ThreadPoolExecutor(workers) as pool, open(folder / "tokens.bin", "wb") as file, bar:
-        while some := list(itertools.islice(chunks, 4 * workers)):
-            for data, sizes, size in pool.map(work, some):
-                hasher.update(data)
+    lengths, num_bytes, workers, bar = [0], 0, os.cpu_count() or 1, meter(f"tokenizing {folder.parent.name}")
+    with ThreadPoolExecutor(workers) as pool, replacing(path) as file, bar:
+        while some := list(itertools.islice(texts, 256 * workers)):
+            for data, sizes, size in pool.map(work, (some[begin : begin + 64] for begin in range(0, len(some), 64))):
                 file.write(data)
                 bar.update(size)
                 lengths += sizes
                 num_bytes += size
-        os.fsync(file.fileno())
     np.save(folder / "offsets.npy", np.cumsum(lengths, dtype=np.int64))
-    meta = {"tokens": sum(lengths), "documents": len(lengths) - 1, "bytes": num_bytes, "sha256": hasher.hexdigest()}
+    meta = {"tokens": sum(lengths), "documents": len(lengths) - 1, "bytes": num_bytes, "sha256": file_digest(path)}
     write_json(folder / "meta.json", meta)
     return meta
 
 
 def prepare(dataset: Dataset, num_shards: int = 10, workers: int = 8) -> Path:
-    """Make everything that training on `dataset` at this scale reads; returns the folder of its training tokens.
-
-    Killed at any moment, the next call goes on: files are renamed into place, and data.json comes last.
-    """
-    import filelock
-
+    """Make everything that training on `dataset` at this scale reads; returns the folder of its training tokens."""
     print(f"preparing {dataset.name} for scale {SCALE} in {dataset.root}", flush=True)
-    dataset.root.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(dataset.root / ".lock"):  # another process that prepares it is waited for
+        for left in dataset.root.rglob(".*.aside"):  # of a process that was killed
+            left.unlink()
         fetch_raw(dataset, num_shards, workers)
         raw, ready = dataset.verify(), dataset.split_dir("train") / f"vocab-{VOCAB_SIZE}"
         if (ready / "data.json").exists() and read_json(ready / "data.json")["raw"] == raw:
             return ready
         shutil.rmtree(ready, ignore_errors=True)
-        tokenizer, digests = Tokenizer.train(dataset.documents("train"), VOCAB_SIZE), {"raw": raw}
+        tokenizer, digests = Tokenizer.train(dataset.documents("train", TOKENIZER_CHARS), VOCAB_SIZE), {"raw": raw}
         for split in reversed(SPLITS):
-            folder = dataset.split_dir(split) / ready.name
-            aside = folder.with_name(f".{ready.name}")
-            for old in (aside, folder):
-                shutil.rmtree(old, ignore_errors=True)
-            if not (meta := tokenize(tokenizer, dataset.documents(split), aside))["tokens"]:
+            meta = tokenize(tokenizer, dataset.documents(split), dataset.split_dir(split) / ready.name)
+            if not meta["tokens"]:
                 raise PrepareError(f"{dataset.name} has no {split} text; it needs more documents")
-            os.rename(aside, folder)
             digests[split] = meta["sha256"]
-        tokenizer.save(ready)
+        tokenizer.save(ready)  # and data.json last: a preparation that was killed before is done again
         write_json(ready / "data.json", digests | {"tokenizer": file_digest(ready / "tokenizer.json")})
         return ready
 
@@ -537,8 +482,7 @@ def ready_dir() -> Path:
     return ready if (ready / "data.json").exists() else prepare(dataset)
 
 
-# ---- Loader ----
-class Loader:
+class Loader(Iterator[tuple[Tensor, Tensor, int]]):
     """Endless rows of T tokens: every row full, every token of the split used in every epoch.
 
     The split is one circle of documents, cut into rows at an offset drawn anew for each epoch; what does not fit into
@@ -547,16 +491,12 @@ class Loader:
 
     def __init__(self, ids: np.ndarray, batch: tuple[int, int], seed: int | None, device: torch.device):
         self.ids, (self.B, self.T), self.seed, self.device = ids, batch, seed, device
-        self.row, self.rows_per_epoch = (
-            0,
-            math.ceil(len(ids) / self.T),
-        )  # rows handed out; the last one closes the circle
+        self.row, self.rows_per_epoch = 0, math.ceil(len(ids) / self.T)  # rows handed out; the last closes the circle
         self.starts = functools.lru_cache(2)(self._starts)
         self.pool = ThreadPoolExecutor(1) if device.type == "cuda" else None
         self.ahead: tuple[int, Future] | None = None
 
     def _starts(self, epoch: int) -> np.ndarray:
-        """Where the rows of one epoch begin, in order."""
         starts = np.arange(self.rows_per_epoch, dtype=np.int64) * self.T
         if self.seed is None:
             return starts
@@ -569,9 +509,6 @@ class Loader:
         starts = np.concatenate([self.starts(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
         tokens = torch.from_numpy(self.ids[(starts[:, None] + np.arange(self.T + 1)) % len(self.ids)].astype(np.int64))
         return tokens.pin_memory() if self.pool else tokens
-
-    def __iter__(self) -> "Loader":
-        return self
 
     def __next__(self) -> tuple[Tensor, Tensor, int]:
         """inputs (B, T), targets (B, T), epoch from 1; on CUDA the next batch is read and pinned meanwhile."""
@@ -590,40 +527,37 @@ def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
 
 # ---- Evaluation ----
 def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> float:
-    """Validation bits per byte of `model(inputs (B, T)) -> logits (B, T, V)`; saves the submission first.
-
-    NaN under a supervisor, who has it scored after exit. Refuses what is NonFinite, NonCausal or Stateful by that name.
-    """
+    """Save the submission, score `model(inputs (B, T)) -> logits (B, T, V)`: bits per byte, NaN under a supervisor."""
     save_submission(model)
     if SUPERVISED:
         return math.nan
     print("note: scored by hand, in the process that trained: nobody has refereed this number", flush=True)
-    return bits_per_byte(model, Tokens.load("val").ids, tokenizer, batch_size)
+    training = model.training
+    try:
+        return bits_per_byte(model.eval(), Tokens.load("val").ids, tokenizer, batch_size)
+    finally:
+        model.train(training)
 
 
 @torch.no_grad()
 def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch_size: int) -> float:
-    """Score each of the first EVAL_TOKENS targets once, in batches of one shape; nats of text over its raw bytes."""
+    """Score each of the first EVAL_TOKENS targets once; refuses models that are NonFinite, NonCausal or Stateful."""
     count, T = min(EVAL_TOKENS, len(ids) - 1), MAX_SEQ_LEN
     B = max(1, min(batch_size, math.ceil(count / T), LOGITS_AT_ONCE // (T * VOCAB_SIZE)))
-    sizes, training, first = torch.from_numpy(tokenizer.token_bytes()).to(DEVICE), model.training, None
+    sizes, first = torch.from_numpy(tokenizer.token_bytes()).to(DEVICE), list[Tensor]()
     nats, num_bytes, begun = 0.0, 0, time.monotonic()
-    model.eval()
+    padded = np.full(math.ceil(count / (B * T)) * B * T + 1, tokenizer.get_bos_token_id(), np.uint16)
+    padded[: count + 1] = ids[: count + 1]  # as a target BOS weighs nothing
     for begin in range(0, count, B * T):
-        piece = np.full(B * T + 1, tokenizer.get_bos_token_id(), np.int64)  # as a target BOS weighs nothing: padding
-        end = min(begin + B * T, count)
-        piece[: end - begin + 1] = ids[begin : end + 1]
-        rows = torch.from_numpy(piece).to(DEVICE)
+        rows = torch.from_numpy(padded[begin : begin + B * T + 1].astype(np.int64)).to(DEVICE)
         inputs, targets = rows[:-1].view(B, T), rows[1:].view(B, T)
         stats, weights = _token_stats(model, inputs, targets), sizes[targets]
         nats += torch.where(weights > 0, stats[0] - stats[1], 0.0).sum(-1).cpu().double().sum().item()
         num_bytes += int(weights.sum())
         if not math.isfinite(nats):
-            raise NonFinite(f"every token must have a finite loss but tokens {begin}..{end} have a sum of {nats}")
-        first = first or (inputs, targets, stats)
-    assert first
+            raise NonFinite(f"every token must have a finite loss but up to token {begin + B * T} their sum is {nats}")
+        first = first or [inputs, targets, stats]
     _check_causal_and_stateless(model, *first)
-    model.train(training)
     print(f"scored {count:,} tokens in {time.monotonic() - begun:.1f} s", flush=True)
     return nats / math.log(2) / num_bytes
 
@@ -631,42 +565,39 @@ def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch
 def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """(2, B, T) fp32: log of the normaliser and the target's logit, from logits turned to fp32 in slices."""
     logits = model(inputs)
-    if logits.shape != (*inputs.shape, VOCAB_SIZE):
-        raise PrepareError(f"logits must be {(*inputs.shape, VOCAB_SIZE)} but are {tuple(logits.shape)}")
-    flat = logits.view(-1, VOCAB_SIZE)
+    if getattr(logits, "shape", None) != (*inputs.shape, VOCAB_SIZE):
+        found = getattr(logits, "shape", type(logits).__name__)
+        raise PrepareError(f"model(inputs) must give logits of shape {(*inputs.shape, VOCAB_SIZE)} but gave {found}")
+    flat = logits.reshape(-1, VOCAB_SIZE)
     norms = torch.cat([part.float().logsumexp(-1) for part in flat.split(max(1, LOSS_SLICE // VOCAB_SIZE))])
     return torch.stack([norms, flat.gather(1, targets.view(-1, 1)).squeeze(1).float()]).view(2, *inputs.shape)
 
 
 def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tensor, stats: Tensor) -> None:
-    """Run a batch again, then with the tokens after a cut changed, another cut in each row: nothing up to it may move.
+    """Run every other row again in new company, then all with the tokens after a cut changed, another cut in each."""
+    (B, T), rows, allowed = inputs.shape, torch.arange(len(inputs)), TOLERANCE * max(1.0, stats.abs().max().item())
 
-    Single logits may move by a rounding step of bfloat16, those at the cut by a sixteenth of it on average.
-    """
-    (B, T), allowed = inputs.shape, TOLERANCE * max(1.0, stats.abs().max().item())
-    if not (moved := (_token_stats(model, inputs, targets) - stats).abs().max().item()) <= allowed:
-        raise Stateful(
-            f"a batch must give the same logits again but they moved by {moved:.3g} of {allowed:.3g} allowed"
-        )
+    def refuse(error: type[PrepareError], moves: Tensor, at: Tensor | int, rule: str) -> None:
+        moved = max(moves.max().item(), 16 * moves[:, rows, at].mean().item())  # one logit, or those at the cut
+        if not moved <= allowed:
+            raise error(f"{rule} but they moved by {moved:.3g} of {allowed:.3g} allowed")
+
     shift = torch.randint(1, VOCAB_SIZE, (B, T), generator=torch.Generator().manual_seed(0)).to(inputs.device)
-    cuts = (T - 2 - torch.arange(B) * 37 % (T - 1)).to(inputs.device)
+    other, same = (inputs + shift) % VOCAB_SIZE, (rows % 2 == 0)[:, None].to(inputs.device)
+    again = _token_stats(model, torch.where(same, inputs, other), targets)
+    refuse(Stateful, (again - stats).abs() * same, -1, "a row must give the same logits again, in any company")
+    cuts = (T - 2 - rows * 37 % (T - 1)).to(inputs.device)
     kept = torch.arange(T, device=inputs.device) <= cuts[:, None]
-    changed = torch.where(kept, inputs, (inputs + shift) % VOCAB_SIZE)
-    moves = (_token_stats(model, changed, targets) - stats).abs() * kept
-    moved = max(moves.max().item(), 16 * moves.gather(2, cuts.view(1, B, 1).expand(2, B, 1)).mean().item())
-    if not moved <= allowed:
-        raise NonCausal(f"logits must not depend on later tokens but moved by {moved:.3g} of {allowed:.3g} allowed")
+    changed = _token_stats(model, torch.where(kept, inputs, other), targets)
+    refuse(NonCausal, (changed - stats).abs() * kept, cuts, "logits must not depend on later tokens")
 
 
 # ---- Clock and schedule ----
 @dataclass(frozen=True)
 class Schedule:
-    """A plan for the learning rate as a pure function of progress: warm up, ramp to the peak, hold, decay.
+    """A plan for all learning rates as a pure function of progress: warm up, ramp to the peak, hold, decay."""
 
-    All groups scale together. Fractions are of the whole run; the hold is what warmup, ramp and decay leave.
-    """
-
-    warmup: float = 0.0  # fraction that rises from 0 to `start`
+    warmup: float = 0.0  # fraction of the run that rises from 0 to `start`
     ramp: float = 0.0  # fraction that goes from `start` to `peak`; 0 means that the warmup goes to the peak
     start: float = 1.0  # scale at the end of the warmup
     peak: float = 1.0  # highest scale; 1 is the rate that train.py states
@@ -677,39 +608,35 @@ class Schedule:
     def __post_init__(self) -> None:
         fractions = (self.warmup, self.ramp, self.decay, self.final)
         good = all(0 <= part <= 1 for part in fractions) and sum(fractions[:3]) <= 1 + 1e-9
-        if not good or not 0 < self.start <= self.peak < math.inf:
+        if not good or not 0 < (self.start if self.ramp else self.peak) <= self.peak < math.inf:
             raise ClockError(f"fractions lie in 0..1, warmup + ramp + decay <= 1, 0 < start <= peak but got {self}")
         if self.shape not in ("linear", "cosine", "sqrt", "constant"):
             raise ClockError(f"shape must be linear, cosine, sqrt or constant but got {self.shape!r}")
 
     def lr_scale(self, p: float) -> float:
         """Scale of the learning rate at progress `p` in 0..1."""
-        start = self.start if self.ramp else self.peak
+        p, start = min(max(p, 0.0), 1.0), self.start if self.ramp else self.peak
         if p < self.warmup:
-            return start * max(p, 0) / self.warmup
+            return start * p / self.warmup
         if p < self.warmup + self.ramp:
             return start + (self.peak - start) * (p - self.warmup) / self.ramp
-        x = (min(p, 1) - (1 - self.decay)) / self.decay if self.decay else 0.0
-        if x <= 0 or self.shape == "constant":
+        if p <= 1 - self.decay or self.shape == "constant":
             return self.peak
+        x = (p - (1 - self.decay)) / self.decay
         left = {"linear": 1 - x, "cosine": (1 + math.cos(math.pi * x)) / 2, "sqrt": 1 - math.sqrt(x)}[self.shape]
         return self.peak * (self.final + (1 - self.final) * left)
 
 
 class Clock:
-    """The budget: what ends a run, and one monotone progress towards it.
-
-    Start-up and compilation come before `start`, and no update made then survives. Progress is the larger one of the
-    used fractions of seconds and steps at the end of the coming update: above 0 at first, 1 at last.
-    """
+    """The budget: seconds or steps, whichever ends first, and one monotone progress towards it."""
 
     current: "Clock | None" = None  # of this process, for emit_progress
 
     def __init__(self, model: nn.Module, optimizer: Any, budget_s=TIME_BUDGET, max_steps=MAX_STEPS, now=time.monotonic):
-        self.model, self.optimizer, self.budget_s, self.max_steps, self.now = model, optimizer, budget_s, max_steps, now
+        self.model, self.optimizer, self.budget_s, self.max_steps = model, optimizer, budget_s, max_steps or math.inf
         self.spent_s, self.num_steps, self.latest = 0.0, 0, 0.0  # what a checkpoint keeps
         self.begun: float | None = None
-        self.rates, self.warming = list[float](), False
+        self.now, self.rates, self.warming = now, list[float](), False
         optimizer.register_step_pre_hook(lambda *_: self._before_step())
         Clock.current = self
 
@@ -726,10 +653,9 @@ class Clock:
                 yield
         finally:
             self.warming = False
-            with torch.no_grad():
-                for tensor, old in zip(tensors, kept, strict=True):
-                    tensor.copy_(old)
-            self.optimizer.load_state_dict(state)
+            for tensor, old in zip(tensors, kept, strict=True):
+                tensor.detach().copy_(old)
+            _restore(self.optimizer, state)
             self.optimizer.zero_grad(set_to_none=True)
 
     def start(self) -> None:
@@ -744,15 +670,15 @@ class Clock:
         return self.spent_s + (self.now() - self.begun if self.begun is not None else 0.0)
 
     def progress(self, next_step_s: float = 0.0) -> float:
-        """Progress in 0..1 at the end of the coming update, which is expected to take `next_step_s` seconds."""
-        steps = (self.num_steps + 1) / self.max_steps if self.max_steps else 0.0
-        self.latest = max(self.latest, min(1.0, max(steps, (self.elapsed_s + next_step_s) / self.budget_s)))
+        """Share of the budget used, above 0 to 1, at the end of the coming update if that takes `next_step_s`."""
+        used = max((self.num_steps + 1) / self.max_steps, (self.elapsed_s + next_step_s) / self.budget_s)
+        self.latest = max(self.latest, 1e-6, min(1.0, used))
         return self.latest
 
     @property
     def done(self) -> bool:
         """Whether a budget is used up."""
-        return self.elapsed_s >= self.budget_s or self.num_steps >= (self.max_steps or math.inf)
+        return self.elapsed_s >= self.budget_s or self.num_steps >= self.max_steps
 
     def _before_step(self) -> None:
         if self.warming:
@@ -767,13 +693,13 @@ class Clock:
     def report(self) -> dict[str, float | str]:
         """How the schedule ended, for the summary (rates of the first parameter group)."""
         rates = self.rates or [math.nan]
-        at_floor = sum(rate <= rates[-1] < max(rates) for rate in rates) / len(rates)
+        last = len(list(itertools.takewhile(lambda rate: rate == rates[-1], reversed(rates))))
         return {
             "schedule_p_end": round(self.latest, 4),
             "schedule_lr_max": max(rates),
             "schedule_lr_last": rates[-1],
-            "schedule_frac_updates_at_floor": round(at_floor, 4),
-            "schedule_ended_by": "steps" if self.num_steps >= (self.max_steps or math.inf) else "seconds",
+            "schedule_frac_updates_at_floor": round(last / len(rates), 4) if rates[-1] < max(rates) else 0.0,
+            "schedule_ended_by": "steps" if self.num_steps >= self.max_steps else "seconds",
         }
 
 
@@ -794,10 +720,10 @@ class Channel:
     """The trial's side of the control plane: commands of this run and branch only, each once, at their step."""
 
     def __init__(self, folder: Path):
-        self.folder, self.control, self.step, self.seq, self.seen = folder, Control(), -1, -1, ""
-        self.waiting, self.applied = deque[dict](), list[dict]()
+        self.folder, self.control, self.seq, self.seen = folder, Control(), -1, b""
+        self.waiting, self.applied = list[dict](), list[dict]()
         self.identity: list[str] | None = None  # run and branch, named by the command that lies there at launch
-        self.poll()
+        self.poll(next_step=0)
 
     def exchange(self, step: int, step_target: int | None, metrics: dict[str, float]) -> Control:
         """Append a report, read commands, apply those that are due."""
@@ -807,46 +733,41 @@ class Channel:
             report |= {"progress": clock.latest, "elapsed_s": round(clock.elapsed_s, 3), "lr": rate}
         finite = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         self.append("progress.jsonl", report | {"metrics": finite})
-        self.step = step
-        self.poll()
+        self.poll(next_step=step + 1)
         while self.waiting and self.waiting[0]["effective_step"] <= step:
-            self.applied.append(self.waiting.popleft())
-            plan = self.applied[-1].get("plan")
-            self.control = Control(self.applied[-1]["lr_scale"], Schedule(**plan) if plan else self.control.schedule)
+            command = self.waiting.pop(0)
+            self.control = Control(command["lr_scale"], command["plan"] or self.control.schedule)
+            self.applied.append({"seq": command["seq"], "branch_id": command["branch_id"], "applied_step": step})
         return self.control
 
-    def poll(self) -> None:
-        """Read control.json if it changed; a broken or foreign command is refused in a line of the log."""
+    def poll(self, next_step: int) -> None:
+        """Queue a new command, or leave if it cancels; a broken or foreign one is refused in a line of the log."""
         path = self.folder / "control.json"
-        text = path.read_text() if path.exists() else ""
-        if text in ("", self.seen):
+        if not path.exists() or (text := path.read_bytes()) == self.seen:
             return
         self.seen = text
         try:
-            self.accept({"lr_scale": 1.0, "effective_step": self.step + 1, **json.loads(text)})
+            command = {"lr_scale": 1.0, "effective_step": next_step, "plan": None, **json.loads(text)}
+            identity, seq = [command["run_id"], command["branch_id"]], command["seq"]
+            self.identity = self.identity or identity
+            if identity != self.identity or seq <= self.seq:
+                raise ClockError(f"{identity} seq {seq} must be of {self.identity} and after {self.seq}")
+            if command.get("cancel"):
+                print("cancelled on request", flush=True)
+                sys.exit(CANCELLED)
+            if not 0 <= command["lr_scale"] < math.inf:
+                raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
+            plan = command["plan"] and Schedule(**command["plan"])
+            self.waiting.append(command | {"plan": plan, "effective_step": int(command["effective_step"])})
+            self.waiting.sort(key=lambda waiting: waiting["effective_step"])
+            self.seq = seq
         except (ValueError, TypeError, KeyError, ClockError) as error:
             print(f"control.json refused: {type(error).__name__}: {error}", flush=True)
 
-    def accept(self, command: dict[str, Any]) -> None:
-        """Check a command and queue it; leave if it cancels the run."""
-        identity, seq = [command["run_id"], command["branch_id"]], command["seq"]
-        self.identity = self.identity or identity
-        if identity != self.identity or seq <= self.seq:
-            raise ClockError(f"{identity} seq {seq} must be of {self.identity} and after {self.seq}")
-        if command.get("cancel"):
-            print("cancelled on request", flush=True)
-            sys.exit(CANCELLED)
-        if not 0 <= command["lr_scale"] < math.inf or not Schedule(**(command.get("plan") or {})):
-            raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
-        self.seq = seq
-        self.waiting.append(command)
-
     def acknowledge(self, lr: float) -> None:
         """Say which commands the update that begins now obeys first, with the rate really in the optimizer."""
-        for command in self.applied:
-            ack = {"seq": command["seq"], "branch_id": command["branch_id"], "applied_step": self.step, "lr": lr}
-            self.append("acks.jsonl", ack)
-        self.applied.clear()
+        while self.applied:
+            self.append("acks.jsonl", self.applied.pop(0) | {"lr": lr})
 
     def append(self, name: str, row: dict[str, Any]) -> None:
         """Add one JSON line."""
@@ -876,13 +797,22 @@ def unwrap(model: nn.Module) -> nn.Module:
     return unwrap(inner) if isinstance(inner, nn.Module) else model
 
 
+def _restore(optimizer: Any, state: dict[str, Any]) -> None:
+    """load_state_dict, without its cast of the state to the parameters' type."""
+    optimizer.load_state_dict(state)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in state["state"].items():
+        kept = optimizer.state[parameters[index]]
+        kept |= {name: value.to(kept[name].device) for name, value in values.items() if isinstance(value, Tensor)}
+
+
 def save_checkpoint(step: int, *, model: nn.Module, optimizer: Any, loader: Loader, clock: Clock) -> Path:
     """Write checkpoints/step-NNNNNNNN.pt (update `step` comes next) in the trial's folder; the newest ones stay."""
     path, channel = trial_dir() / "checkpoints" / f"step-{step:08d}.pt", _channel()
-    state: dict[str, Any] = {"step": step, "row": loader.row, "random": torch.get_rng_state()}
-    state["branch"] = channel and channel.identity
-    state["clock"] = {"spent_s": clock.elapsed_s, "num_steps": clock.num_steps, "latest": clock.latest}
-    state["cuda"] = torch.cuda.get_rng_state_all() if DEVICE.type == "cuda" else []
+    state: dict[str, Any] = {"step": step, "row": loader.row, "branch": channel and channel.identity}
+    state["clock"] = {name: getattr(clock, name) for name in ("num_steps", "latest", "rates")}
+    state["clock"]["spent_s"] = clock.elapsed_s
+    state |= {"random": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
     with replacing(path) as file:
         torch.save(state | {"model": unwrap(model).state_dict(), "optimizer": optimizer.state_dict()}, file)
     for old in sorted(path.parent.glob("step-*.pt"))[:-CHECKPOINTS_KEPT]:
@@ -891,24 +821,22 @@ def save_checkpoint(step: int, *, model: nn.Module, optimizer: Any, loader: Load
 
 
 def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loader, clock: Clock) -> int:
-    """Go on from a checkpoint, bit for bit, and return the number of the next update.
-
-    On a new branch (a rollback) steps are rewound but the clock is not.
-    """
+    """Go on from a checkpoint, bit for bit, and return the number of the next update."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         unwrap(model).load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        _restore(optimizer, state["optimizer"])
         torch.set_rng_state(state["random"])
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state_all(state["cuda"])
         loader.row, saved = state["row"], state["clock"]
-    except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever a broken file may raise
         raise PrepareError(f"{path} cannot be resumed from: {type(error).__name__}: {error}") from error
     channel, reports = _channel(), trial_dir() / "progress.jsonl"
-    if channel and channel.identity != state["branch"] and reports.exists():
-        rows = [json.loads(row) for row in reports.read_text().splitlines() if row.endswith("}")]  # the last may be cut
-        last = {"step": 0, "elapsed_s": 0.0, "progress": 0.0, **(rows[-1] if rows else {})}
+    if channel and channel.identity != state["branch"] and reports.exists():  # rewinds steps, not the clock
+        last = {"step": 0, "elapsed_s": 0.0, "progress": 0.0}
+        for row in reports.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # the last one may be cut off
+                last |= json.loads(row)
         saved["num_steps"] += max(0, last["step"] - state["step"])
         saved |= {"spent_s": max(saved["spent_s"], last["elapsed_s"]), "latest": max(saved["latest"], last["progress"])}
     vars(clock).update(saved)
@@ -916,10 +844,7 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loa
 
 
 def save_submission(model: nn.Module) -> None:
-    """Write submission/{weights.pt, config.json} and, by hand, the code beside it; nothing is lost if scoring fails.
-
-    A model without a plain-JSON `config` cannot be rebuilt for scoring: refused under a supervisor.
-    """
+    """Write submission/{weights.pt, config.json} and, by hand, the code beside it; nothing is lost if scoring fails."""
     inner, folder = unwrap(model), trial_dir()
     with replacing(folder / "submission" / "weights.pt") as file:
         torch.save({name.replace("_orig_mod.", ""): value.cpu() for name, value in inner.state_dict().items()}, file)
@@ -928,26 +853,25 @@ def save_submission(model: nn.Module) -> None:
     except (AttributeError, TypeError) as error:
         if SUPERVISED:
             raise PrepareError(f"model.config must be the JSON dict given to build_model but: {error}") from error
-    main_file = getattr(sys.modules["__main__"], "__file__", None)
-    if not SUPERVISED and main_file:
+    if not SUPERVISED and (main_file := getattr(sys.modules["__main__"], "__file__", None)):
         (folder / "code").mkdir(exist_ok=True)
         shutil.copyfile(main_file, folder / "code" / "train.py")
         shutil.copyfile(__file__, folder / "code" / "prepare.py")
 
 
-def score(folder: Path, batch_size: int = 64) -> float:
+def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
     """Rebuild a trial's submission from its own train.py and score it; by hand and unsandboxed."""
     sys.modules["prepare"] = sys.modules[__name__]  # the submission's train.py gets this prepare, not its copy
     try:
         spec = importlib.util.spec_from_file_location("train", folder / "code" / "train.py")
-        train = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        train = sys.modules["train"] = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(train)  # type: ignore[union-attr]
         model = train.build_model(read_json(folder / "submission" / "config.json"))
         weights = torch.load(folder / "submission" / "weights.pt", map_location="cpu", weights_only=True, mmap=True)
         model.load_state_dict(weights)
-    except (OSError, RuntimeError, AttributeError, TypeError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever the code of a trial may raise
         raise PrepareError(f"{folder} holds nothing that can be rebuilt: {type(error).__name__}: {error}") from error
-    return bits_per_byte(model.to(DEVICE), Tokens.load("val").ids, Tokenizer.from_directory(), batch_size)
+    return bits_per_byte(model.to(DEVICE).eval(), Tokens.load(split).ids, Tokenizer.from_directory(), batch_size)
 
 
 # ---- Identity of a run, attention kernels, command line ----
@@ -968,19 +892,15 @@ def run_identity() -> dict[str, Any]:
     """What names a run in its summary; two scores compare only within one regime."""
     lock = next((folder / "uv.lock" for folder in (HERE, *HERE.parents) if (folder / "uv.lock").exists()), None)
     name, data = find_dataset(DATASET_NAME).name, read_json(ready_dir() / "data.json")
-    digests = [
-        file_digest(Path(__file__)),
-        lock and file_digest(lock),
-        *(data[part] for part in (*SPLITS, "tokenizer")),
-    ]
+    digests = [file_digest(file) for file in (Path(__file__), lock) if file]
+    digests += [data[part] for part in (*SPLITS, "tokenizer")]
     regime = json.dumps([digests, SCALE, TIME_BUDGET, MAX_STEPS, platform_name()])
     digest = hashlib.sha256(regime.encode()).hexdigest()[:12]
     return {"dataset": name, "scale": SCALE, "platform": platform_name(), "regime": digest, "seed": SEED}
 
 
 def attention_kernel(download: bool = False) -> tuple[Any, str]:
-    """FlashAttention-3's interface for the GPU found and its name, or None and the reason; from the cache alone
-    unless `download`."""
+    """FlashAttention-3's interface for this GPU and its name, or None and the reason; fetched only if `download`."""
     if DEVICE.type != "cuda":
         return None, f"no kernel for {DEVICE.type}"
     repository, revision = HOPPER_KERNEL if torch.cuda.get_device_capability() == (9, 0) else COMMUNITY_KERNEL
@@ -1002,18 +922,22 @@ def main() -> None:
     parser.add_argument("--num-shards", type=int, default=10, help="training shards of climbmix to fetch")
     parser.add_argument("--download-workers", type=int, default=8, help="parallel downloads")
     parser.add_argument("--score", type=Path, metavar="TRIAL_DIR", help="score the submission in a trial's folder")
+    parser.add_argument("--split", choices=SPLITS[1:], default="val", help="with --score: the held-out text to use")
+    parser.add_argument("--identity", action="store_true", help="print what names a run here, as JSON")
     options = parser.parse_args()
-    if options.score:
-        value = score(options.score)
-        write_json(options.score / "score.json", {"val_bpb": value})
-        print(f"note: scored by hand, unsandboxed\nval_bpb: {value:.6f}")
-        return
-    ready = prepare(find_dataset(options.dataset), options.num_shards, options.download_workers)
-    meta = read_json(ready / "meta.json")
-    print(f"{ready}: {meta['documents']:,} documents, {meta['tokens']:,} tokens, {meta['bytes'] / 1e6:.1f} MB")
-    if DEVICE.type == "cuda":
-        module, name = attention_kernel(download=True)
-        print(f"attention kernel: {name}" if module else f"no attention kernel ({name}); torch's own will be used")
+    if options.identity:
+        print(json.dumps({**run_identity(), "data": str(ready_dir() / "data.json")}))
+    elif options.score:
+        value = score(options.score, options.split)
+        write_json(options.score / "score.json", {f"{options.split}_bpb": value})
+        print(f"note: scored by hand, unsandboxed\n{options.split}_bpb: {value:.6f}")
+    else:
+        ready = prepare(find_dataset(options.dataset), options.num_shards, options.download_workers)
+        meta = read_json(ready / "meta.json")
+        print(f"{ready}: {meta['documents']:,} documents, {meta['tokens']:,} tokens, {meta['bytes'] / 1e6:.1f} MB")
+        if DEVICE.type == "cuda":
+            module, name = attention_kernel(download=True)
+            print(f"attention kernel: {name}" if module else f"no attention kernel ({name}); torch's own will be used")
 
 
 if __name__ == "__main__":

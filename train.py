@@ -6,6 +6,7 @@ Shapes: B rows, T tokens, C width, H heads, D width of a head, V vocabulary, W w
 
 import functools
 import gc
+import importlib.util
 import itertools
 import math
 import os
@@ -23,8 +24,7 @@ from torch import nn
 import prepare
 from prepare import DEVICE, MAX_SEQ_LEN, SCALE, SEED, TIME_BUDGET, VOCAB_SIZE, Clock, Schedule, Tokenizer
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Constants: the first block serves `gpu` (one H100 for five minutes), the other scales replace what differs
+# ---- Constants: the first block serves `gpu` (one H100 for five minutes), the other scales replace what differs
 
 # Model
 DEPTH = 9  # layers
@@ -37,14 +37,14 @@ ROPE_BASE = 200_000  # longest rotary wavelength, in 2 pi tokens
 QK_SCALE = 1.1  # sharpness of attention, on queries and on keys
 LOGIT_CAP = 15.0  # logits lie in -cap..cap
 VALUE_EMBEDDING_PERIOD = 2  # every n-th layer, counted from the last, mixes token embeddings into its values
-BIGRAM_ROWS = 0  # rows of the hashed embedding of token pairs; 0: none
+COPY_ORDERS = 0  # for n up to this, embed the token that followed the last n tokens when they last occurred in the row
 INIT_SCALE = 0.68  # standard deviation of the initial matrices, in width**-0.5
 X0_INIT = 0.05  # how much of the first layer's input every layer receives, at the start
 
 # Optimization
 TOTAL_BATCH_SIZE = 2**18  # tokens per update
 DEVICE_BATCH_SIZE = 64  # rows per forward pass; halved until it fits into the memory
-EMBEDDING_LR = 0.8  # AdamW: token, value and bigram embeddings (for width 768, as the other AdamW rates)
+EMBEDDING_LR = 0.8  # AdamW: all embeddings; for width 768, as the other AdamW rates
 UNEMBEDDING_LR = 0.006  # AdamW: the matrix that makes the logits
 MATRIX_LR = 0.04  # Muon: all other matrices
 SCALAR_LR = 0.5  # AdamW: residual scalars
@@ -55,7 +55,7 @@ MUON_MOMENTUM = 0.95  # reached from MUON_MOMENTUM_START after MUON_MOMENTUM_RAT
 MUON_MOMENTUM_START = 0.85
 MUON_MOMENTUM_RATIO = 0.3
 MUON_BETA2 = 0.95  # of the second moments of orthogonalised rows
-MUON_STEPS = 5  # iterations of the orthogonalisation
+MUON_STEPS = 5  # iterations of the orthogonalisation: 3 or 5
 
 # Schedule, in fractions of the budget
 WARMUP_RATIO = 0.0
@@ -66,17 +66,15 @@ if SCALE == "cpu":
     DEPTH = 4
     ASPECT_RATIO = 48
     HEAD_DIM = 64
-    SHORT_WINDOW_FRAC = 0.25
     ROPE_BASE = 10_000
-    TOTAL_BATCH_SIZE = 2**12
-    DEVICE_BATCH_SIZE = 16
+    COPY_ORDERS = 2
+    TOTAL_BATCH_SIZE = 2**11
+    DEVICE_BATCH_SIZE = 4
     MUON_STEPS = 3
 elif SCALE == "tiny":
     DEPTH = 2
     ASPECT_RATIO = 32
     HEAD_DIM = 32
-    SHORT_WINDOW_FRAC = 0.25
-    ROPE_BASE = 10_000
     TOTAL_BATCH_SIZE = 2**10
     DEVICE_BATCH_SIZE = 16
     MUON_STEPS = 3
@@ -84,10 +82,8 @@ elif SCALE == "tiny":
 # Around the run
 MAX_LOSS_RISE = 2.0  # nats above the lowest smoothed loss that count as an explosion
 LOG_PERIOD_S = 10.0  # between lines in a file; a terminal has one live line
-EVAL_BATCH_SIZE = 64  # rows
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Hardware
+# ---- Hardware --------------------------------------------------------------------------------------------------------
 
 # Dense bf16 (fp16 before Ampere) tensor TFLOP/s of the data sheets; the first name found in the device's name counts.
 PEAK_TFLOPS = {
@@ -117,10 +113,15 @@ def can_compile() -> bool:
     """Whether torch.compile is worth it and possible here; says so when it is not."""
     if SCALE == "tiny":
         return False
-    if DEVICE.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++", "cl"))):
-        print("notice: no C++ compiler found, so nothing is compiled and training is slower; install g++", flush=True)
-        return False
-    return DEVICE.type != "mps"
+    if DEVICE.type == "cuda":
+        missing = "" if importlib.util.find_spec("triton") else "triton"
+    elif DEVICE.type == "cpu":
+        missing = "" if any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))) else "g++"
+    else:
+        missing = "compiler for " + DEVICE.type
+    if missing:
+        print(f"notice: nothing is compiled, so training is slower: no {missing} found", flush=True)
+    return not missing
 
 
 def compiled(function):
@@ -130,11 +131,10 @@ def compiled(function):
 
 def peak_flops() -> tuple[float, str]:
     """FLOP/s that the device multiplies at its best, and where the number is from."""
-    if DEVICE.type == "cuda":
-        name = torch.cuda.get_device_name()
-        for part, tflops in PEAK_TFLOPS.items():
-            if part in name:
-                return tflops * 1e12, "data sheet"
+    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "other"
+    for part, tflops in PEAK_TFLOPS.items():
+        if part in name:
+            return tflops * 1e12, "data sheet"
     size = 4096 if DEVICE.type == "cuda" else 1024
     a = torch.randn(size, size, device=DEVICE).to(COMPUTE_DTYPE)
     seconds = []
@@ -149,19 +149,16 @@ def peak_memory_mb() -> float:
     """Most memory used so far: the allocator's on CUDA, the process's elsewhere."""
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
+    if sys.platform == "win32":
+        return math.nan
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Attention: attend(q, k, v, window) maps (B, T, H, D) to (B, T, H, D); a token sees itself and window - 1 before it
-
-
+# ---- Attention: attend(q, k, v, window) maps (B, T, H, D) to itself; a token sees window tokens, itself the last
 def attend_in_blocks(q, k, v, window):
-    """Plain torch. Queries are cut into blocks of `window`; each sees its own block and the one before."""
+    """Plain torch. Rows are cut into blocks of `window` queries, which see their own block and the one before."""
     B, T, H, D = q.shape
     if window >= T or T % window:
         position = torch.arange(T, device=q.device)
@@ -178,7 +175,9 @@ def attend_in_blocks(q, k, v, window):
 
 
 def attend_where(mask, q, k, v):
-    """Softmax attention spelled out: compiled, it is faster on a CPU than the library's kernel."""
+    """Softmax attention; spelled out on a CPU, where that, compiled, is faster than the library's kernel."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q @ k.mT).float() * q.size(-1) ** -0.5
     return scores.masked_fill(~mask, -math.inf).softmax(-1).to(v.dtype) @ v
 
@@ -221,11 +220,7 @@ def make_kernel_attention(flash_attn_func):
 
 @functools.cache
 def choose_attention(windows: tuple[int, ...]):
-    """Pick the attention of this process.
-
-    Returns:
-        Its name for the summary, and attend.
-    """
+    """Pick the attention of this process: its name for the summary, and attend."""
     if DEVICE.type != "cuda" or not can_compile():
         return "torch, in blocks of a window", attend_in_blocks
     kernel, name = prepare.attention_kernel()
@@ -237,10 +232,7 @@ def choose_attention(windows: tuple[int, ...]):
     return f"flex ({name})", make_flex_attention(set(windows))
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Model
-
-
+# ---- Model -----------------------------------------------------------------------------------------------------------
 def norm(x):
     """RMS norm without weights."""
     return F.rms_norm(x, (x.size(-1),))
@@ -252,26 +244,21 @@ def rotate(x, cos, sin):
     return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
 
 
-class Linear(nn.Module):
-    """A matrix that is kept in fp32 and multiplied in the type of what comes in."""
+class Linear(nn.Linear):
+    """A matrix kept in fp32 and multiplied in the type of what comes in."""
 
     def __init__(self, fan_in: int, fan_out: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
+        super().__init__(fan_in, fan_out, bias=False)
 
     def forward(self, x):
         return F.linear(x, self.weight.to(x.dtype))
 
 
-class Embedding(nn.Module):
-    """A table that is kept in fp32 and read in COMPUTE_DTYPE."""
+class Embedding(nn.Embedding):
+    """A table kept in fp32 and read in COMPUTE_DTYPE."""
 
-    def __init__(self, rows: int, width: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(rows, width))
-
-    def forward(self, index):
-        return F.embedding(index, self.weight).to(COMPUTE_DTYPE)
+    def forward(self, tokens):
+        return super().forward(tokens).to(COMPUTE_DTYPE)
 
 
 class Attention(nn.Module):
@@ -286,17 +273,15 @@ class Attention(nn.Module):
         self.key = Linear(width, width)
         self.value = Linear(width, width)
         self.output = Linear(width, width)
-        if layer in config["value_embedding_layers"]:
-            self.value_embedding = Embedding(config["vocab_size"], width)
-            self.gate = Linear(config["gate_width"], self.num_heads)
-        else:
-            self.value_embedding = None
+        mixes_tokens = layer in config["value_embedding_layers"]
+        self.value_embedding = Embedding(config["vocab_size"], width) if mixes_tokens else None
+        self.gate = Linear(min(32, width), self.num_heads) if mixes_tokens else None
 
     def forward(self, x, tokens, cos, sin):
         B, T, C = x.shape
         q, k, v = (project(x).view(B, T, self.num_heads, -1) for project in (self.query, self.key, self.value))
-        if self.value_embedding is not None:
-            gate = 2 * torch.sigmoid(self.gate(x[..., : self.gate.weight.size(1)]))  # (B, T, H), 1 at the start
+        if self.value_embedding is not None and self.gate is not None:
+            gate = 2 * torch.sigmoid(self.gate(x[..., : self.gate.in_features]))  # (B, T, H), 1 at the start
             v = v + gate[..., None] * self.value_embedding(tokens).view_as(v)
         q, k = (norm(rotate(x, cos, sin)) * self.qk_scale for x in (q, k))
         return self.output(self.attend(q, k, v, self.window).reshape(B, T, C))
@@ -314,48 +299,60 @@ class MLP(nn.Module):
         return self.down(F.relu(self.up(x)).square())
 
 
+def find_follower(tokens, order: int):
+    """What followed the last `order` tokens when they last occurred in the row (B, T), and whether they did (B, T)."""
+    position = torch.arange(tokens.size(1), device=tokens.device)
+    same = match = tokens[:, :, None] == tokens[:, None, :]  # (B, T now, T then)
+    for _ in range(order - 1):
+        same = F.pad(same, (1, 0, 1, 0))[:, :-1, :-1]
+        match = match & same
+    after = torch.where(match & (position[:, None] > position), position + 1, 0).amax(-1)
+    return tokens.gather(1, after), after > 0
+
+
 class GPT(nn.Module):
-    """Tokens (B, T) int64 -> logits (B, T, V) fp32, causal."""
+    """Tokens (B, T) int64 -> logits (B, T, V), causal."""
+
+    rotation: torch.Tensor
 
     def __init__(self, config: dict):
         super().__init__()
         self.config = config
-        depth, width = config["depth"], config["width"]
-        self.embedding = Embedding(config["vocab_size"], width)
-        self.bigram_embedding = Embedding(config["bigram_rows"], width) if config["bigram_rows"] else None
+        depth, width, vocab_size = config["depth"], config["width"], config["vocab_size"]
+        self.embedding = Embedding(vocab_size, width)
+        self.copy_embeddings = nn.ModuleList(Embedding(vocab_size, width) for _ in range(config["copy_orders"]))
         self.attentions = nn.ModuleList(Attention(config, layer) for layer in range(depth))
         self.mlps = nn.ModuleList(MLP(config) for _ in range(depth))
         self.residual_scales = nn.Parameter(torch.ones(depth))
         self.x0_scales = nn.Parameter(torch.zeros(depth))
-        self.unembedding = Linear(width, config["vocab_size"])
+        self.unembedding = Linear(width, vocab_size)
         head_dim = width // config["num_heads"]
         frequency = config["rope_base"] ** (-torch.arange(0, head_dim, 2) / head_dim)
         angle = torch.arange(config["sequence_len"])[:, None, None] * frequency  # (T, 1, D/2)
-        self.register_buffer("cos", angle.cos().to(COMPUTE_DTYPE), persistent=False)
-        self.register_buffer("sin", angle.sin().to(COMPUTE_DTYPE), persistent=False)
+        rotation = torch.stack((angle.cos(), angle.sin())).to(COMPUTE_DTYPE)
+        self.register_buffer("rotation", rotation, persistent=False)
 
     def forward(self, tokens):
-        T = tokens.size(1)
         x = self.embedding(tokens)
-        if self.bigram_embedding is not None:
-            before = F.pad(tokens, (1, 0))[:, :-1]
-            x = x + self.bigram_embedding((before * 36313 ^ tokens * 27191) % self.config["bigram_rows"])
+        for order, embedding in enumerate(self.copy_embeddings, start=1):
+            follower, found = find_follower(tokens, order)
+            x = x + found[..., None] * embedding(follower)
         x = x0 = norm(x)
-        cos, sin = self.cos[:T], self.sin[:T]
+        cos, sin = self.rotation[:, : tokens.size(1)]
         residual_scales, x0_scales = self.residual_scales.to(x.dtype), self.x0_scales.to(x.dtype)
         for layer, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
             x = residual_scales[layer] * x + x0_scales[layer] * x0
             x = x + attention(norm(x), tokens, cos, sin)
             x = x + mlp(norm(x))
         cap = self.config["logit_cap"]
-        return cap * torch.tanh(self.unembedding(norm(x)).float() / cap)
+        return cap * torch.tanh(self.unembedding(norm(x) / cap))
 
     @torch.no_grad()
     def initialize(self):
         """Draw the weights. What is added to the residual stream starts at zero, so that depth costs nothing."""
         bound = INIT_SCALE * (3 / self.config["width"]) ** 0.5
         for name, weight in self.named_parameters():
-            if name.endswith(("output.weight", "down.weight", "gate.weight", "bigram_embedding.weight")):
+            if name.endswith(("output.weight", "down.weight", "gate.weight")) or "copy_embeddings" in name:
                 weight.zero_()
             elif name == "embedding.weight":
                 weight.normal_()
@@ -386,39 +383,36 @@ def make_config() -> dict:
         "mlp_width": MLP_RATIO * num_heads * HEAD_DIM,
         "windows": windows,
         "value_embedding_layers": list(range(DEPTH - 1, -1, -VALUE_EMBEDDING_PERIOD)),
-        "gate_width": min(32, num_heads * HEAD_DIM),
-        "bigram_rows": BIGRAM_ROWS,
+        "copy_orders": COPY_ORDERS,
         "rope_base": ROPE_BASE,
         "qk_scale": QK_SCALE,
         "logit_cap": LOGIT_CAP,
     }
 
 
-def build_model(config: dict) -> nn.Module:
+def build_model(config: dict) -> GPT:
     """Make the model that `config` describes, on the CPU; its weights are to be initialized or loaded."""
     return GPT(config)
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Optimizer
+# ---- Optimizer -------------------------------------------------------------------------------------------------------
 
-# Odd quintics a x + b x^3 + c x^5, each the best for the singular values that the one before leaves behind
-# ("The Polar Express", Amsel et al. 2025).
-POLAR_EXPRESS = (
-    (8.28721201814563, -23.595886519098837, 17.300387312530933),
-    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
-    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
-    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
-    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
-)
+# Odd quintics a x + b x^3 + c x^5 that bring singular values to 1: in turn, each the best in the largest error for the
+# interval that the one before leaves, from [.03, 1] for three and [.001, 1] for five (the Polar Express, Amsel et al.
+# 2025, computed anew with the Remez algorithm). Fewer are cheaper and leave small singular values smaller.
+POLAR_EXPRESS = {
+    3: ((7.3625, -20.7434, 15.1606), (2.9175, -2.1824, 0.4755), (2.0463, -1.4295, 0.3934)),
+    5: ((8.4703, -25.1081, 18.6293), (4.1828, -3.1087, 0.5806), (3.9619, -2.9541, 0.5630),
+        (3.2866, -2.4647, 0.5074), (2.2737, -1.6447, 0.4162)),
+}  # fmt: skip
 
 
-def orthogonalize(x, steps: int):
+def orthogonalize(x):
     """Bring the singular values of every matrix in x (K, M, N) close to 1."""
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x
     x = (x / (1.02 * x.norm(dim=(-2, -1), keepdim=True) + 1e-10)).to(COMPUTE_DTYPE)
-    for a, b, c in POLAR_EXPRESS[:steps]:
+    for a, b, c in POLAR_EXPRESS[MUON_STEPS]:
         gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
     x = x.float()
@@ -430,7 +424,7 @@ def update_muon(weights, gradients, momenta, moments, rates):
     lr, momentum, weight_decay = rates
     weight, gradient = torch.stack(weights), torch.stack(gradients)  # (K, M, N)
     momenta.lerp_(gradient, 1 - momentum)
-    update = orthogonalize(gradient.lerp(momenta, momentum), MUON_STEPS)
+    update = orthogonalize(gradient.lerp(momenta, momentum))
     size = update.norm(dim=(-2, -1), keepdim=True)
     moments.lerp_(update.square().mean(-1 if moments.size(-1) == 1 else -2, keepdim=True), 1 - MUON_BETA2)
     update = update * moments.clamp_min(1e-10).rsqrt()
@@ -465,20 +459,22 @@ class MuonAdamW(torch.optim.Optimizer):
     def __init__(self, groups: list[dict]):
         super().__init__([{**group, "initial_lr": group["lr"], "step": 0} for group in groups], {})
         self.update_all = compiled(update_all)
+        self.as_rate = torch.tensor if can_compile() else float  # a graph would be compiled anew for every number
         for group in self.param_groups:
             weights = group["params"]
             if "momentum" in group:
                 M, N = weights[0].shape
                 moments = (M, 1) if M >= N else (1, N)  # one per slice of the long side: only these can differ
-                state = {"momentum": weights[0].new_zeros(len(weights), M, N)}
-                self.state[weights[0]] = state | {"moments": weights[0].new_zeros(len(weights), *moments)}
+                zeros = functools.partial(weights[0].new_zeros, len(weights))
+                self.state[weights[0]] = {"momentum": zeros(M, N), "moments": zeros(*moments)}
             else:
                 for weight in weights:
                     self.state[weight] = {"average": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
 
     @torch.no_grad()
     def step(self, closure=None):
-        muon, adamw = [], []
+        muon: list[tuple] = []
+        adamw: list[tuple] = []
         for group in self.param_groups:
             group["step"] += 1
             weights = group["params"]
@@ -486,28 +482,23 @@ class MuonAdamW(torch.optim.Optimizer):
             states = [self.state[weight] for weight in weights]
             if "momentum" in group:
                 rates = (group["lr"], group["momentum"], group["weight_decay"])
-                state = (states[0]["momentum"], states[0]["moments"])
-                muon.append((weights, gradients, *state, as_tensors(rates)))
+                work, state = muon, (states[0]["momentum"], states[0]["moments"])
             else:
                 rates = (group["lr"], *group["betas"], group["weight_decay"], group["step"])
-                state = ([each["average"] for each in states], [each["square"] for each in states])
-                adamw.append((weights, gradients, *state, as_tensors(rates)))
+                work, state = adamw, ([each["average"] for each in states], [each["square"] for each in states])
+            work.append((weights, gradients, *state, [self.as_rate(float(rate)) for rate in rates]))
         self.update_all(muon, adamw)
 
 
-def as_tensors(rates: tuple[float, ...]) -> list:
-    """Numbers as tensors: a compiled graph would be made anew for every new number."""
-    return [torch.tensor(float(rate)) for rate in rates]
-
-
-def build_optimizer(model: nn.Module) -> MuonAdamW:
-    """Sort the parameters of `model` into groups; AdamW's rates shrink with the root of the width."""
+def build_optimizer(model: GPT) -> MuonAdamW:
+    """Sort the parameters of `model` into groups; AdamW's rates go with the root of the width."""
     per_width = (model.config["width"] / 768) ** -0.5
-    embeddings, value_embeddings, matrices = [], [], {}
+    embeddings, value_embeddings = [], []
+    matrices: dict[torch.Size, list] = {}
     for name, weight in model.named_parameters():
         if "value_embedding" in name:
             value_embeddings.append(weight)
-        elif name in ("embedding.weight", "bigram_embedding.weight"):
+        elif name == "embedding.weight" or "copy_embeddings" in name:
             embeddings.append(weight)
         elif weight.ndim == 2 and name != "unembedding.weight":
             matrices.setdefault(weight.shape, []).append(weight)
@@ -537,10 +528,7 @@ def set_rates(optimizer: MuonAdamW, lr_scale: float, progress: float) -> None:
             group["weight_decay"] = WEIGHT_DECAY * (1 - progress)
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Training
-
-
+# ---- Training --------------------------------------------------------------------------------------------------------
 class Watch:
     """Follows the loss and the pace: prints them, and ends the process when the loss is lost."""
 
@@ -556,15 +544,11 @@ class Watch:
         return statistics.median(self.recent_s or [0.0])
 
     def mfu_percent(self, tokens: float, seconds: float) -> float:
-        """Share of the peak that the model's own arithmetic makes up."""
+        """The model's own arithmetic, of the peak."""
         return 100 * self.flops_per_token * tokens / seconds / self.peak
 
     def see(self, step: int, loss: float, step_s: float) -> None:
-        """Take note of an update.
-
-        Raises:
-            SystemExit: its loss is not finite, or far above what has been reached.
-        """
+        """Take note of an update; end the process when its loss is not finite, or far above what has been reached."""
         self.recent_s.append(step_s)
         self.smooth = loss if math.isinf(self.smooth) else 0.9 * self.smooth + 0.1 * loss
         if not math.isfinite(loss) or self.smooth > self.lowest + MAX_LOSS_RISE:
@@ -588,15 +572,11 @@ class Watch:
 
 def loss_of(model, inputs, targets):
     """Mean cross entropy in nats."""
-    return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+    return F.cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
 
 
-def backward(loss_fn, model: nn.Module, batches: Iterable, num_batches: int) -> tuple[torch.Tensor, int]:
-    """Accumulate the gradient of the mean loss over `batches` of (inputs, targets, epoch).
-
-    Returns:
-        That mean, still on its way on the device, and the epoch.
-    """
+def backward(loss_fn, model: GPT, batches: Iterable, num_batches: int) -> tuple[torch.Tensor, int]:
+    """Accumulate the gradient of the mean loss over `batches` of (inputs, targets, epoch); that mean and the epoch."""
     total, last_epoch = torch.zeros((), device=DEVICE), 0
     for inputs, targets, last_epoch in batches:  # noqa: B007
         loss = loss_fn(model, inputs, targets)
@@ -608,14 +588,12 @@ def backward(loss_fn, model: nn.Module, batches: Iterable, num_batches: int) -> 
 def count_batches(rows: int) -> int:
     """Forward passes of one update."""
     if TOTAL_BATCH_SIZE % (rows * MAX_SEQ_LEN):
-        sys.exit(
-            f"TOTAL_BATCH_SIZE must be a multiple of DEVICE_BATCH_SIZE * MAX_SEQ_LEN = {rows} * {MAX_SEQ_LEN} "
-            f"but got {TOTAL_BATCH_SIZE}; change one of the first two in train.py"
-        )
+        needed = f"a multiple of DEVICE_BATCH_SIZE * MAX_SEQ_LEN = {rows} * {MAX_SEQ_LEN}"
+        sys.exit(f"TOTAL_BATCH_SIZE must be {needed} but got {TOTAL_BATCH_SIZE}; change it in train.py")
     return TOTAL_BATCH_SIZE // (rows * MAX_SEQ_LEN)
 
 
-def warm_up(loss_fn, model: nn.Module, optimizer: MuonAdamW, clock: Clock) -> int:
+def warm_up(loss_fn, model: GPT, optimizer: MuonAdamW, clock: Clock) -> int:
     """Compile, on random tokens, and find out how many rows per forward pass fit into the memory."""
     rows = DEVICE_BATCH_SIZE
     while True:
@@ -637,12 +615,13 @@ def warm_up(loss_fn, model: nn.Module, optimizer: MuonAdamW, clock: Clock) -> in
         print(f"notice: out of memory, so DEVICE_BATCH_SIZE is {rows} in this run", flush=True)
 
 
-def train(loss_fn, model: nn.Module, optimizer: MuonAdamW, loader, clock: Clock, watch: Watch) -> None:
+def train(loss_fn, model: GPT, optimizer: MuonAdamW, loader, clock: Clock, watch: Watch) -> None:
     """Train until the clock is done."""
     plan = Schedule(warmup=WARMUP_RATIO, decay=WARMDOWN_RATIO, final=FINAL_LR_FRAC)
     state = {"model": model, "optimizer": optimizer, "loader": loader, "clock": clock}
     step = prepare.load_checkpoint(prepare.RESUME, **state) if prepare.RESUME else 0
-    num_batches, metrics = count_batches(loader.B), {}
+    num_batches = count_batches(loader.B)
+    metrics: dict[str, float] = {}
     gc.collect()
     gc.disable()  # a collection takes longer than a step of a small model
     clock.start()
@@ -668,6 +647,9 @@ def main() -> None:
     begun = time.perf_counter()
     torch.manual_seed(SEED)
     torch.set_float32_matmul_precision("high")
+    if DEVICE.type == "cpu":  # the same seed gives the same losses, at no cost here
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tokenizer = Tokenizer.from_directory()
     model = build_model(make_config())
     model.initialize()
@@ -687,7 +669,7 @@ def main() -> None:
     print(f"start: {time.perf_counter() - begun:.1f} s before the budget of {TIME_BUDGET} s", flush=True)
     train(loss_fn, model, optimizer, loader, clock, watch)
     training_s, tokens = clock.elapsed_s, clock.num_steps * TOTAL_BATCH_SIZE
-    val_bpb = prepare.evaluate_bpb(model, tokenizer, EVAL_BATCH_SIZE)
+    val_bpb = prepare.evaluate_bpb(model, tokenizer, rows)
     summary = {
         "val_bpb": f"{val_bpb:.6f}",
         "training_seconds": f"{training_s:.1f}",
@@ -700,7 +682,7 @@ def main() -> None:
         "depth": DEPTH,
         **prepare.run_identity(),
         "attention": attention,
-        "dtype": str(COMPUTE_DTYPE).removeprefix("torch."),
+        "dtype": COMPUTE_DTYPE,
         "compiled": can_compile(),
         **clock.report(),
     }

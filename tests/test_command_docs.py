@@ -86,7 +86,7 @@ def test_exit_codes_are_those_of_the_code() -> None:
         int(code) for code in re.findall(r"code = (\d+)", read("autoresearch/cli.py"))
     }
     rows = {int(row[0]) for row in table_rows(read("docs/contract.md"), "exit code")}
-    assert codes | {42} == rows  # 42 is the exit code of a training command
+    assert codes == rows
 
 
 def test_arena_keys_and_defaults_are_those_of_the_code() -> None:

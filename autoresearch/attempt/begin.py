@@ -81,12 +81,7 @@ def edited_sources(campaign: Campaign, champion: str) -> tuple[dict[str, str], b
     head = repo.resolve("HEAD")
     if missing := [path for path in mutable if not (repo.root / path).is_file()]:
         raise Refused(f"{', '.join(missing)} must exist; `git checkout {champion[:7]} -- {' '.join(missing)}`")
-    if beyond := sorted(set(repo.dirty()) - set(mutable)):
-        raise Refused(
-            f"an attempt may change {', '.join(mutable)} alone but {', '.join(beyond)} differ from the last commit; "
-            "commit them on another branch, or restore them"
-        )
-    dirty = repo.dirty(mutable)
+    dirty = repo.dirty(mutable)  # edits in other files are no part of the attempt, which is a commit of these alone
     if head == champion:
         if not dirty:
             raise Refused(f"nothing to try: {', '.join(mutable)} equal the champion {champion[:7]}; edit first")

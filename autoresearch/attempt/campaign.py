@@ -107,7 +107,7 @@ class Campaign:
         if changed:
             raise Refused(
                 f"frozen files must stay as they were at setup but {', '.join(changed)} changed; "
-                f"restore them (`git checkout {self.pins.baseline[:7]} -- FILE`) or begin anew with `setup`"
+                f"see `git diff {self.pins.baseline[:7]} -- FILE`, put them back, or begin anew with `setup`"
             )
         now, then = self.settings(), self.pins.settings
         for name in sorted(now.keys() | then.keys()):

@@ -37,8 +37,11 @@ def _move_branch(campaign: Campaign, attempt: Attempt) -> None:
 
 def row_of(campaign: Campaign, attempt: Attempt) -> dict[str, str]:
     """The attempt as results.tsv tells it."""
-    scores, crashed = attempt.scores(), attempt.status == Status.CRASH
-    memory_mb = max((one.metrics.peak_vram_mb or 0.0 for one in attempt.trials), default=0.0)
+    scores, trials, crashed = attempt.scores(), attempt.trials, attempt.status == Status.CRASH
+    if attempt.status == Status.BACKTRACK:  # nothing ran: the numbers are those of the attempt gone back to
+        kept = next(one for one in campaign.attempts() if one.commit == attempt.commit and one.status == Status.KEEP)
+        scores, trials = kept.scores(), kept.trials
+    memory_mb = max((one.metrics.peak_vram_mb or 0.0 for one in trials), default=0.0)
     return {
         "commit": attempt.commit[:7],
         campaign.arena.metric.name: f"{sum(scores) / len(scores):.6f}" if scores and not crashed else "0.000000",
@@ -121,7 +124,7 @@ def backtrack(campaign: Campaign, commit: str, why: str, now: str) -> Attempt:
     if commit == champion.commit:
         raise Refused(f"{commit[:7]} is the champion already")
     if dirty := campaign.repo.dirty(campaign.arena.mutable):
-        raise Refused(f"{', '.join(dirty)} has edits; `try` them, or restore with `git checkout -- {' '.join(dirty)}`")
+        raise Refused(f"{', '.join(dirty)} has edits; `try` them first, or keep a copy elsewhere")
     if (head := campaign.repo.resolve("HEAD")) != champion.commit:
         raise Refused(
             f"the branch must be at the champion {champion.commit[:7]} but is at {head[:7]}; "

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Measure this repository on a bare GPU machine: python3 >= 3.11, torch >= 2.11, no uv, no network.
+#
+#   benchmarks/gpu.sh smoke|full --out DIR [--wheels DIR]
+#
+# smoke trains for 60 s (at most 2 minutes in all), full for 300 s (at most 9).
+# Missing packages come from the wheels in --wheels; the text is `pysource`, made from this machine's own packages, so
+# the score is of many epochs over little text and compares with nothing but itself.
+set -euo pipefail
+
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+mode=${1:-}; shift || usage
+out='' wheels=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --out) out=${2:?--out needs a folder}; shift 2 ;;
+    --wheels) wheels=${2:?--wheels needs a folder}; shift 2 ;;
+    *) echo "unknown argument: $1" >&2; usage ;;
+  esac
+done
+case $mode in smoke) budget=60 limit=120 ;; full) budget=300 limit=540 ;; *) usage ;; esac
+[ -n "$out" ] || usage
+begun=$SECONDS
+root=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+if [ -n "$wheels" ]; then
+  python3 -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$wheels"/*.whl
+  export PYTHONPATH="$work/site${PYTHONPATH:+:$PYTHONPATH}"
+fi
+python3 - <<'PY'
+import sys
+
+try:
+    import torch
+except ImportError:
+    sys.exit("python3 must have torch >= 2.11")
+version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+problems = []
+if sys.version_info < (3, 11):
+    problems.append(f"python must be >= 3.11 but is {sys.version.split()[0]}")
+if version < (2, 11):
+    problems.append(f"torch must be >= 2.11 but is {torch.__version__}")
+if not torch.cuda.is_available():
+    problems.append("torch must see a CUDA device")
+for name in ("filelock", "numpy", "pyarrow", "requests", "rustbpe", "tiktoken", "tqdm"):
+    try:
+        __import__(name)
+    except ImportError:
+        problems.append(f"{name} is missing: put its wheel into the folder given with --wheels")
+if problems:
+    sys.exit("\n".join(problems))
+PY
+
+export AUTORESEARCH_CACHE="$work/cache" AUTORESEARCH_DATASET=pysource AUTORESEARCH_TIME_BUDGET=$budget
+export AUTORESEARCH_TRIAL_DIR="$work/trial" PYTHONUNBUFFERED=1
+cd "$root"
+python3 prepare.py 2>&1 | tee "$out/prepare.log"
+prepared=$((SECONDS - begun))
+status=0
+timeout $((limit - prepared)) python3 train.py >"$out/train.log" 2>&1 || status=$?
+tail -n 40 "$out/train.log"
+
+python3 - "$mode" "$status" "$prepared" "$((SECONDS - begun))" "$out" <<'PY'
+import json
+import pathlib
+import sys
+
+import torch
+
+mode, status, prepared_s, wall_s, out = sys.argv[1:]
+summary = {}
+log = pathlib.Path(out, "train.log").read_text(errors="replace")
+for line in log.rpartition("\n---\n")[2].splitlines():
+    key, colon, value = line.partition(": ")
+    if colon and " " not in key:
+        try:
+            summary[key] = float(value)
+        except ValueError:
+            summary[key] = value.strip()
+seconds = summary.get("training_seconds") or float("nan")
+report = {
+    "mode": mode,
+    "exit": int(status),
+    "device": torch.cuda.get_device_name(),
+    "torch": torch.__version__,
+    "text": "pysource of this machine, many epochs: val_bpb compares with nothing else",
+    "tokens_per_second": round(summary.get("total_tokens_M", float("nan")) * 1e6 / seconds),
+    "train_share_of_run": round(seconds / summary.get("total_seconds", float("nan")), 4),
+    "prepare_seconds": int(prepared_s),
+    "wall_seconds": int(wall_s),
+    "summary": summary,
+} if summary else {"mode": mode, "exit": int(status), "tail": log.splitlines()[-50:]}
+pathlib.Path(out, f"gpu-{mode}.json").write_text(json.dumps(report, indent=1))
+print(json.dumps(report, indent=1))
+sys.exit(int(status) or (0 if summary else 1))
+PY

@@ -1,0 +1,21 @@
+"""prepare.py is frozen: scores made with different versions of it do not compare."""
+
+import hashlib
+from pathlib import Path
+
+PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
+PIN = "3d0c4a2554ed377643abf9ed878691738bc53c81b8ed016af0077a9684ce1aff"
+
+HOW_TO_CHANGE_IT = f"""
+{PREPARE.name} must have the sha256 {PIN}
+but it has                {{found}}.
+It is frozen, because every score depends on it; if you did not mean to change it: git restore {PREPARE.name}
+Until the referee is done: set PIN in tests/{Path(__file__).name} to the new digest in the same commit,
+and say why in its message. Afterwards it changes only with a page in docs/decisions/ that says what changes,
+why, and that older scores do not compare.
+"""
+
+
+def test_prepare_is_the_version_that_was_pinned() -> None:
+    found = hashlib.sha256(PREPARE.read_bytes()).hexdigest()
+    assert found == PIN, HOW_TO_CHANGE_IT.format(found=found)
