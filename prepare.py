@@ -39,6 +39,7 @@ import requests
 import rustbpe
 import tiktoken
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -61,7 +62,7 @@ class Stateful(PrepareError): ...  # the same batch gave other logits the second
 
 # ---- Constants, resolved once from the environment and the device ----
 # vocabulary with the four reserved tokens, tokens in a row, validation tokens scored at most: each a regime of its own
-SCALES = {"gpu": (8192, 2048, 40 * 524288), "cpu": (2048, 512, 400 * 1024), "tiny": (512, 64, 32 * 1024)}
+SCALES = {"gpu": (8192, 2048, 40 * 524288), "cpu": (2048, 512, 240 * 1024), "tiny": (512, 64, 32 * 1024)}
 DATASETS = ("climbmix", "tinystories", "pysource")
 SPLITS = ("train", "val", "sealed")
 
@@ -101,7 +102,7 @@ def _setting(name: str, default: float | None, least: float = 1e-9, whole: bool 
 
 HERE = Path(__file__).resolve().parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-LOGITS_AT_ONCE = 2**22 if DEVICE.type == "cpu" else 2**27  # of an evaluation batch; a CPU wants them in its caches
+LOGITS_AT_ONCE = 2**23 if DEVICE.type == "cpu" else 2**27  # of an evaluation batch; a CPU wants them in its caches
 SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" else "cpu")
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
@@ -419,12 +420,11 @@ class Tokens(NamedTuple):
     def load(cls, split: str) -> "Tokens":
         """Map a split of the current data set and scale; another number of tokens than recorded is refused."""
         folder = find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name
-        wanted, path = read_json(folder / "meta.json")["tokens"], folder / "tokens.bin"
-        found = path.stat().st_size / 2 if path.exists() else 0
-        if found != wanted or not (folder / "offsets.npy").exists():
-            what = f"{path} must hold {wanted} tokens but has {found}, and {folder}/offsets.npy must exist"
+        wanted, path, offsets = read_json(folder / "meta.json")["tokens"], folder / "tokens.bin", folder / "offsets.npy"
+        if (found := path.stat().st_size / 2 if path.exists() else 0) != wanted or not offsets.exists():
+            what = f"{path} must hold {wanted} tokens but has {found}, and {offsets} must exist"
             raise PrepareError(f"{what}; `rm -r {ready_dir()}` and prepare again")
-        return cls(np.memmap(path, np.uint16, "r"), np.load(folder / "offsets.npy", mmap_mode="r", allow_pickle=False))
+        return cls(np.memmap(path, np.uint16, "r"), np.load(offsets, mmap_mode="r", allow_pickle=False))
 
 
 def tokenize(tokenizer: Tokenizer, texts: Iterator[str], folder: Path) -> dict[str, Any]:
@@ -479,7 +479,10 @@ def ready_dir() -> Path:
     if SUPERVISED and not (ready / "data.json").exists():
         command = f"AUTORESEARCH_SCALE={SCALE} uv run prepare.py --dataset {DATASET_NAME}"
         raise PrepareError(f"{ready} is not prepared; run `{command}`")
-    return ready if (ready / "data.json").exists() else prepare(dataset)
+    if not (ready / "data.json").exists():
+        prepare(dataset)
+        attention_kernel(download=True)
+    return ready
 
 
 class Loader(Iterator[tuple[Tensor, Tensor, int]]):
@@ -568,9 +571,11 @@ def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     if getattr(logits, "shape", None) != (*inputs.shape, VOCAB_SIZE):
         found = getattr(logits, "shape", type(logits).__name__)
         raise PrepareError(f"model(inputs) must give logits of shape {(*inputs.shape, VOCAB_SIZE)} but gave {found}")
-    flat = logits.reshape(-1, VOCAB_SIZE)
-    norms = torch.cat([part.float().logsumexp(-1) for part in flat.split(max(1, LOSS_SLICE // VOCAB_SIZE))])
-    return torch.stack([norms, flat.gather(1, targets.view(-1, 1)).squeeze(1).float()]).view(2, *inputs.shape)
+    flat, wanted = logits.reshape(-1, VOCAB_SIZE), targets.reshape(-1)
+    slices = zip(*(tensor.split(max(1, LOSS_SLICE // VOCAB_SIZE)) for tensor in (flat, wanted)), strict=True)
+    losses = torch.cat([F.cross_entropy(part.float(), target, reduction="none") for part, target in slices])
+    chosen = flat.gather(1, wanted[:, None]).squeeze(1).float()
+    return torch.stack([losses + chosen, chosen]).view(2, *inputs.shape)
 
 
 def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tensor, stats: Tensor) -> None:
@@ -810,8 +815,7 @@ def save_checkpoint(step: int, *, model: nn.Module, optimizer: Any, loader: Load
     """Write checkpoints/step-NNNNNNNN.pt (update `step` comes next) in the trial's folder; the newest ones stay."""
     path, channel = trial_dir() / "checkpoints" / f"step-{step:08d}.pt", _channel()
     state: dict[str, Any] = {"step": step, "row": loader.row, "branch": channel and channel.identity}
-    state["clock"] = {name: getattr(clock, name) for name in ("num_steps", "latest", "rates")}
-    state["clock"]["spent_s"] = clock.elapsed_s
+    state["clock"] = {"spent_s": clock.elapsed_s, **{key: vars(clock)[key] for key in ("num_steps", "latest", "rates")}}
     state |= {"random": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
     with replacing(path) as file:
         torch.save(state | {"model": unwrap(model).state_dict(), "optimizer": optimizer.state_dict()}, file)
@@ -935,9 +939,8 @@ def main() -> None:
         ready = prepare(find_dataset(options.dataset), options.num_shards, options.download_workers)
         meta = read_json(ready / "meta.json")
         print(f"{ready}: {meta['documents']:,} documents, {meta['tokens']:,} tokens, {meta['bytes'] / 1e6:.1f} MB")
-        if DEVICE.type == "cuda":
-            module, name = attention_kernel(download=True)
-            print(f"attention kernel: {name}" if module else f"no attention kernel ({name}); torch's own will be used")
+        module, name = attention_kernel(download=True)
+        print(f"attention kernel: {name}" if module else f"no attention kernel ({name}); torch's own will be used")
 
 
 if __name__ == "__main__":

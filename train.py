@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import math
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -116,7 +117,8 @@ def can_compile() -> bool:
     if DEVICE.type == "cuda":
         missing = "" if importlib.util.find_spec("triton") else "triton"
     elif DEVICE.type == "cpu":
-        missing = "" if any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))) else "g++"
+        compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+        missing = "" if shutil.which(compiler) else compiler
     else:
         missing = "compiler for " + DEVICE.type
     if missing:
@@ -133,7 +135,7 @@ def peak_flops() -> tuple[float, str]:
     """FLOP/s that the device multiplies at its best, and where the number is from."""
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "other"
     for part, tflops in PEAK_TFLOPS.items():
-        if part in name:
+        if re.search(rf"\b{part}\b", name):
             return tflops * 1e12, "data sheet"
     size = 4096 if DEVICE.type == "cuda" else 1024
     a = torch.randn(size, size, device=DEVICE).to(COMPUTE_DTYPE)
@@ -149,9 +151,7 @@ def peak_memory_mb() -> float:
     """Most memory used so far: the allocator's on CUDA, the process's elsewhere."""
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    if sys.platform == "win32":
-        return math.nan
-    import resource  # not on Windows
+    import resource  # not on Windows, where prepare.py does not run either
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -175,11 +175,14 @@ def attend_in_blocks(q, k, v, window):
 
 
 def attend_where(mask, q, k, v):
-    """Softmax attention; spelled out on a CPU, where that, compiled, is faster than the library's kernel."""
+    """Softmax attention; on a CPU spelled out, which is faster than the library's kernel, compiled or not."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    scores = (q @ k.mT).float() * q.size(-1) ** -0.5
-    return scores.masked_fill(~mask, -math.inf).softmax(-1).to(v.dtype) @ v
+    scores = (q * q.size(-1) ** -0.5) @ k.mT
+    if torch.compiler.is_compiling():
+        return scores.float().masked_fill(~mask, -math.inf).softmax(-1).to(v.dtype) @ v
+    bias = torch.zeros(mask.shape, dtype=q.dtype).masked_fill_(~mask, -math.inf)
+    return scores.add_(bias).softmax(-1) @ v
 
 
 def make_flex_attention(windows):
@@ -228,7 +231,7 @@ def choose_attention(windows: tuple[int, ...]):
         try:
             return name, make_kernel_attention(kernel.flash_attn_func)
         except (RuntimeError, TypeError, AttributeError) as error:
-            name = f"{name} failed: {str(error).splitlines()[0]}"
+            name = f"{name} failed: {str(error).partition(chr(10))[0]}"
     return f"flex ({name})", make_flex_attention(set(windows))
 
 
@@ -458,8 +461,9 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def __init__(self, groups: list[dict]):
         super().__init__([{**group, "initial_lr": group["lr"], "step": 0} for group in groups], {})
-        self.update_all = compiled(update_all)
-        self.as_rate = torch.tensor if can_compile() else float  # a graph would be compiled anew for every number
+        is_compiled = DEVICE.type == "cuda" and can_compile()  # on a CPU not worth the wait
+        self.update_all = compiled(update_all) if is_compiled else update_all
+        self.as_rate = torch.tensor if is_compiled else float  # a graph would be compiled anew for every number
         for group in self.param_groups:
             weights = group["params"]
             if "momentum" in group:
@@ -601,8 +605,8 @@ def warm_up(loss_fn, model: GPT, optimizer: MuonAdamW, clock: Clock) -> int:
         try:
             with clock.warmup():
                 for _ in range(2):  # the second time, gradients are there to be added to
-                    tokens = torch.randint(VOCAB_SIZE, (rows, MAX_SEQ_LEN), device=DEVICE)
-                    loss, _ = backward(loss_fn, model, [(tokens, tokens, 0)] * num_batches, num_batches)
+                    inputs, targets = torch.randint(VOCAB_SIZE, (2, rows, MAX_SEQ_LEN), device=DEVICE).unbind()
+                    loss, _ = backward(loss_fn, model, [(inputs, targets, 0)] * num_batches, num_batches)
                     optimizer.step()
                     optimizer.zero_grad()
                     loss.item()  # waits for the device

@@ -53,7 +53,7 @@ class Block(nn.Module):
         """Rotary self-attention over `window` tokens, x (B, T, C)."""
         B, T, C = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, -1, HEAD_DIM).unbind(2)  # (B, T, H, D)
-        if self.values is not None:
+        if self.values is not None and self.gate is not None:
             v = v + 2 * torch.sigmoid(self.gate(x[..., :32]))[..., None] * self.values(tokens).view_as(v)
         halves = [z.chunk(2, dim=-1) for z in (q, k)]
         q, k = (norm(torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)) for a, b in halves)
@@ -70,6 +70,9 @@ class Block(nn.Module):
 
 class Naive(nn.Module):
     """The model of the GPU setting, shrunk."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
 
     def __init__(self):
         super().__init__()

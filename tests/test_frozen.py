@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "3d0c4a2554ed377643abf9ed878691738bc53c81b8ed016af0077a9684ce1aff"
+PIN = "63e87db5027fad835ceb1f9b11c7a171415aefbad6741803b4b590fa74107b33"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}

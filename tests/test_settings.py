@@ -57,7 +57,7 @@ def test_whole_budget_reads_the_same_however_it_is_written(show: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "size"), [("gpu", (8192, 2048, 20971520)), ("cpu", (2048, 512, 409600)), ("tiny", (512, 64, 32768))]
+    ("scale", "size"), [("gpu", (8192, 2048, 20971520)), ("cpu", (2048, 512, 245760)), ("tiny", (512, 64, 32768))]
 )
 def test_scale_sets_vocabulary_length_and_evaluation(show: Run, scale: str, size: tuple[int, int, int]) -> None:
     text = show(SCALE=scale).text
