@@ -92,6 +92,7 @@ class Sandbox(Rules):
     """What a trial may reach beyond its folder."""
 
     network: bool = False
+    """The command takes the trial to another machine: it is not confined here, and recorded as remote."""
     env: list[str] = []
     """Names of variables that are passed on."""
 

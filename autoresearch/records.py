@@ -66,6 +66,9 @@ class Metrics(Record):
 
 CrashKind = Literal["out of memory", "diverged", "timeout", "killed", "syntax", "interrupted", "refused", "error"]
 
+Sealed = Literal["bubblewrap", "landlock", "open", "remote"]
+Network = Literal["none", "open"]
+
 
 class Crash(Record):
     """Why a trial gave no score."""
@@ -102,6 +105,10 @@ class Trial(Record):
     """Why there is no score."""
     seconds: float | None = None
     """Wall time of training and scoring."""
+    sealed: Sealed = "open"
+    """What confined it; `remote` where a launcher took it elsewhere."""
+    network: Network = "open"
+    """What it could reach."""
 
 
 class Reasoning(Record):
