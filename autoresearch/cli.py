@@ -22,7 +22,7 @@ VERBS = {
     "backtrack": "Go back to a known good state.",
     "confirm": "Measure baseline and champion again, on fresh seeds and on sealed text.",
     "ablate": "Undo each kept change alone and measure what it is worth.",
-    "doctor": "Check device, data, digests, disk, clock and git.",
+    "doctor": "Check device, data, digests, sandbox, disk, clock and git.",
 }
 
 

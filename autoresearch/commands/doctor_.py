@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from autoresearch import arena, process
+from autoresearch import arena, process, sandbox
 from autoresearch.attempt import setup
 from autoresearch.attempt.campaign import PREFIX, Campaign
 from autoresearch.commands import terminal
@@ -20,7 +20,8 @@ LEAST_FREE_GB = 5.0
 def main(as_json: terminal.Json = False) -> None:
     """Check what a night needs; each line is ok or says what to do."""
     repo = Repo.find(Path.cwd(), os.environ)
-    found = [*check_git(repo), *check_disk(repo.root), *check_clock(), *check_arena(repo), *check_pins(repo)]
+    found = [*check_git(repo), *check_disk(repo.root), *check_clock(), *check_arena(repo)]
+    found += [*check_sandbox(repo), *check_pins(repo)]
     if as_json:
         terminal.print_json([{"name": name, "ok": ok, "what": what} for name, ok, what in found])
     else:
@@ -78,6 +79,12 @@ def check_arena(repo: Repo) -> list[tuple[str, bool, str]]:
         ("device", True, ", ".join(f"{name} {value}" for name, value in device.items())),
         ("attention", True, f"{kernel[0]}: {kernel[1]}"),
     ]
+
+
+def check_sandbox(repo: Repo) -> list[tuple[str, bool, str]]:
+    """What confines a trial here; nothing is wrong where nothing can be mended."""
+    found = sandbox.REMOTE if arena.load(repo.root).sandbox.network else sandbox.find()
+    return [("sandbox", found.kind != "open" or not found.mend, str(found))]
 
 
 def check_pins(repo: Repo) -> list[tuple[str, bool, str]]:
