@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SKIPPED_FOLDERS = {".venv", ".git", "results", "node_modules"}
+SKIPPED_FOLDERS = {".venv", ".git", ".pytest_cache", "results", "node_modules"}
 
 
 def read(name: str) -> str:
