@@ -12,6 +12,7 @@ import argparse
 import base64
 import contextlib
 import copy
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -30,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,6 +64,9 @@ class NonCausal(PrepareError): ...  # earlier logits moved when later tokens cha
 
 
 class Stateful(PrepareError): ...  # the same batch gave other logits the second time
+
+
+class PlayerFailed(PrepareError): ...  # the process that plays the model was late, ended, or broke the protocol
 
 
 # ---- Constants, resolved once from the environment and the device ----
@@ -118,6 +123,7 @@ SEED = _setting("SEED", 42, least=0)
 CHECKPOINT_STEPS = _setting("CHECKPOINT_STEPS", None, least=1)
 RESUME = Path(os.environ["AUTORESEARCH_RESUME"]) if os.environ.get("AUTORESEARCH_RESUME") else None
 SUPERVISED = os.environ.get("AUTORESEARCH_SUPERVISED") == "1"
+STAMPS = _setting("STAMPS", None, least=0)  # an inherited descriptor, told of the start and the end of the budget
 CACHE = Path(os.environ.get("AUTORESEARCH_CACHE") or "~/.cache/autoresearch").expanduser()
 DATASET_NAME = os.environ.get("AUTORESEARCH_DATASET") or ("climbmix" if DEVICE.type == "cuda" else "pysource")
 
@@ -304,7 +310,7 @@ def find_dataset(name: str) -> Dataset:
     if name in DATASETS:
         return Dataset(name)
     folder = Path(name).expanduser().resolve()
-    if not any(folder.glob("*.parquet")):
+    if not SUPERVISED and not any(folder.glob("*.parquet")):  # a trial is not shown the text, held-out parts and all
         raise PrepareError(f"a data set is one of {', '.join(DATASETS)} or a folder of .parquet files but got {name!r}")
     return Dataset(f"folder-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}", folder)
 
@@ -630,34 +636,45 @@ class _Checks:
 class Player:
     """The referee's end: inputs go to the player and logits come back through two slots of shared memory."""
 
-    def __init__(self, channel: socket.socket, memory: int, rows: int):
+    def __init__(self, channel: socket.socket, memory: int, rows: int, answer_s: float = ANSWER_S):
         self.channel, self.slots = channel, map_slots(memory, rows)
-        channel.settimeout(ANSWER_S)
+        self.num_ahead = int(DEVICE.type != "cpu")  # on a CPU the two would only take each other's cores
+        channel.settimeout(answer_s)
         self.receive()  # loaded
 
     def receive(self) -> bytes:
         """Wait for three bytes of the player: slot, type of the logits, and an end of line."""
         answer = b""
-        try:
-            while len(answer) < 3:
-                if not (part := self.channel.recv(3 - len(answer))):
-                    raise PrepareError("the player must answer every batch but ended; its log says why")
-                answer += part
-        except OSError as error:
-            raise PrepareError(f"the player must answer within {ANSWER_S} s but: {error or 'it ended'}") from error
+        while len(answer) < 3:
+            try:
+                part = self.channel.recv(3 - len(answer))
+            except OSError as error:
+                raise PlayerFailed(f"the player must answer within {self.channel.gettimeout()} s: {error}") from error
+            if not part:
+                raise PlayerFailed("the player must answer every batch but ended; its log says why")
+            answer += part
         return answer
 
     def stream(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Logits of each batch, in turn; the next batch is with the player meanwhile."""
-        for number, (batch, following) in enumerate(itertools.pairwise(itertools.chain([None], batches, [None]))):
-            if following is not None:
-                self.slots[number % 2][0][: len(following)] = following.cpu()
-                self.channel.sendall(bytes([number % 2]))
-            if batch is not None:
-                slot, kind, _ = self.receive()
-                if slot != (number - 1) % 2 or kind not in (0, 1):
-                    raise PrepareError(f"the player must answer slot {(number - 1) % 2} but answered {slot}, {kind}")
-                yield self.slots[slot][1 + kind][: len(batch)].to(DEVICE)
+        """Logits of each batch, in turn; on an accelerator the next batch is with the player meanwhile."""
+        sent = deque[tuple[int, int]]()
+        for number, batch in enumerate(batches):
+            slot = number % (1 + self.num_ahead)
+            self.slots[slot][0][: len(batch)] = batch.cpu()
+            with contextlib.suppress(OSError):  # one that has ended is named when its answer is waited for
+                self.channel.sendall(bytes([slot]))
+            sent.append((slot, len(batch)))
+            if len(sent) > self.num_ahead:
+                yield self.answer(*sent.popleft())
+        while sent:
+            yield self.answer(*sent.popleft())
+
+    def answer(self, wanted: int, rows: int) -> Tensor:
+        """(B, T, V): wait for a slot and copy its logits, for the player could go on changing them."""
+        slot, kind, end = self.receive()
+        if slot != wanted or kind not in (0, 1) or end != 10:
+            raise PlayerFailed(f"the player must answer slot {wanted}, type 0 or 1, but answered {slot}, {kind}, {end}")
+        return self.slots[slot][1 + kind][:rows].to(DEVICE, copy=True)
 
 
 def map_slots(memory: int, rows: int) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -665,7 +682,11 @@ def map_slots(memory: int, rows: int) -> list[tuple[Tensor, Tensor, Tensor]]:
     shape = (rows, MAX_SEQ_LEN)
     size = 8 * math.prod(shape), 4 * math.prod(shape) * VOCAB_SIZE
     os.ftruncate(memory, 2 * sum(size))
+    with contextlib.suppress(OSError, AttributeError):  # who shrinks it would kill the other; only a memfd has seals
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     whole, slots = torch.frombuffer(mmap.mmap(memory, 2 * sum(size)), dtype=torch.uint8), []
+    if DEVICE.type == "cuda":  # pinned
+        torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), len(whole), 0)
     for slot in whole.split(sum(size)):
         inputs, logits = slot.split(size)
         views = (logits[: size[1] // 2].view(torch.bfloat16), logits.view(torch.float32))
@@ -682,7 +703,7 @@ def play(folder: Path, channel: socket.socket, memory: int, rows: int) -> None:
         inputs, *outputs = slots[number[0]]
         logits = expect_logits(model(inputs.to(DEVICE)), inputs)
         kind = int(logits.dtype is not torch.bfloat16)
-        outputs[kind].copy_(logits)
+        outputs[kind].copy_(logits)  # waits for the device
         channel.sendall(bytes([number[0], kind, 10]))
 
 
@@ -730,7 +751,7 @@ class Clock:
         self.model, self.optimizer, self.budget_s, self.max_steps = model, optimizer, budget_s, max_steps or math.inf
         self.spent_s, self.num_steps, self.latest = 0.0, 0, 0.0  # what a checkpoint keeps
         self.begun: float | None = None
-        self.now, self.rates, self.warming = now, list[float](), False
+        self.now, self.rates, self.warming, self.stamps = now, list[float](), False, ["start", "done"]
         optimizer.register_step_pre_hook(lambda *_: self._before_step())
         Clock.current = self
 
@@ -757,6 +778,14 @@ class Clock:
         if self.begun is not None:
             raise ClockError("clock.start() must be called once")
         self.begun = self.now()
+        self._stamp("start")
+
+    def _stamp(self, name: str) -> None:
+        """Tell the supervisor, once, who notes the time itself."""
+        if self.stamps[:1] == [name]:
+            self.stamps.pop(0)
+            if STAMPS is not None:
+                os.write(STAMPS, f"{name}\n".encode())
 
     @property
     def elapsed_s(self) -> float:
@@ -772,13 +801,18 @@ class Clock:
     @property
     def done(self) -> bool:
         """Whether a budget is used up."""
-        return self.elapsed_s >= self.budget_s or self.num_steps >= self.max_steps
+        is_done = self.elapsed_s >= self.budget_s or self.num_steps >= self.max_steps
+        if is_done and self.begun is not None:
+            self._stamp("done")
+        return is_done
 
     def _before_step(self) -> None:
         if self.warming:
             return
         if self.begun is None:
             raise ClockError("an optimizer step must come after clock.start() or inside `with clock.warmup():`")
+        if not self.stamps:
+            raise ClockError("an optimizer step must not come after clock.done")
         self.num_steps += 1
         self.rates.append(float(self.optimizer.param_groups[0]["lr"]))
         if channel := _channel():
@@ -968,7 +1002,12 @@ def load_submission(folder: Path) -> nn.Module:
 
 
 def referee(channel: socket.socket, memory: int, rows: int, split: str) -> float:
-    """Score the model that a player at the other end of `channel` has loaded."""
+    """Score the model that a player at the other end of `channel` has loaded, on text that is what was prepared."""
+    pinned, ready = read_json(ready_dir() / "data.json"), ready_dir()
+    held = find_dataset(DATASET_NAME).split_dir(split) / ready.name
+    for name, path in ((split, held / "tokens.bin"), ("tokenizer", ready / "tokenizer.json")):
+        if file_digest(path) != pinned[name]:
+            raise PrepareError(f"{path} must have the sha256 {pinned[name]}; `rm -r {ready}` and prepare again")
     return bits_per_byte(Player(channel, memory, rows), Tokens.load(split).ids, Tokenizer.from_directory(), rows)
 
 
@@ -979,7 +1018,8 @@ def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
     with tempfile.TemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory, here:
         descriptors = there.fileno(), memory.fileno()
         words = [__file__, "--play", folder, "--descriptors", *descriptors, "--rows", rows]
-        with subprocess.Popen([sys.executable, *map(str, words)], pass_fds=descriptors) as player, there:
+        passive = os.environ | {"OMP_WAIT_POLICY": "passive"}  # or it would wait busily while the other computes
+        with subprocess.Popen([sys.executable, *map(str, words)], pass_fds=descriptors, env=passive) as player, there:
             there.close()
             try:
                 return referee(here, memory.fileno(), rows, split)
