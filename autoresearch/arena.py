@@ -104,7 +104,7 @@ class Arena(Rules):
     """Run in the trial's folder of code; `{python}` is this interpreter."""
     mutable: list[Inside] = Field(default=["train.py"], min_length=1)
     """Files that an attempt may change, from the repository's root."""
-    frozen: list[Inside] = ["prepare.py", "pyproject.toml", "uv.lock"]
+    frozen: list[Inside] = ["prepare.py", "pyproject.toml", "uv.lock", "autoresearch/**/*.py"]
     """Files that must stay as they were at `setup`; a `*` matches within a name, `**` folders."""
     metric: Metric = Metric()
     timeout_s: float | None = Field(default=None, gt=0)

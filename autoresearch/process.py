@@ -111,8 +111,10 @@ class BoundedLog:
 class Launch:
     """A running command."""
 
-    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path):
-        """Start it; its output replaces what the log held.
+    def __init__(
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, descriptors: Sequence[int] = ()
+    ):
+        """Start it, inheriting `descriptors`; its output replaces what the log held.
 
         Raises:
             OSError: there is no such command or folder, or the log cannot be made.
@@ -122,7 +124,7 @@ class Launch:
         try:
             self.child = subprocess.Popen(
                 list(command), cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=True, pass_fds=tuple(descriptors),
             )  # fmt: skip
         except BaseException:
             self.log.close()
@@ -151,6 +153,10 @@ class Launch:
             last_bytes -= len(data) if is_over else 0
         self.log.close()
 
+    def age_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.begun
+
     def has_ended(self) -> bool:
         """Whether the command is done; it is not reaped by this, so that nobody else can be given its number."""
         if self.child.returncode is not None:
@@ -167,7 +173,7 @@ class Launch:
         timeout = ""
         try:
             while not self.has_ended():
-                elapsed_s = time.monotonic() - self.begun
+                elapsed_s = self.age_s()
                 late = next((one for one in deadlines if elapsed_s > one.seconds and not one.waits_for()), None)
                 if late:
                     timeout = f"{late.name} took longer than {late.seconds:.0f} s"
@@ -178,7 +184,7 @@ class Launch:
         finally:
             self.stop()
         code = self.child.returncode  # None: not even SIGKILL ended it, it hangs in the kernel
-        return Ended(-signal.SIGKILL if code is None else code, time.monotonic() - self.begun, timeout)
+        return Ended(-signal.SIGKILL if code is None else code, self.age_s(), timeout)
 
     def stop(self) -> None:
         """End the group and all descendants, politely first; at once when asked a second time by Ctrl-C."""

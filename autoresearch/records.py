@@ -105,6 +105,8 @@ class Trial(Record):
     """Why there is no score."""
     seconds: float | None = None
     """Wall time of training and scoring."""
+    stamps: dict[str, float] = {}
+    """Seconds from the launch to the `start` and `done` of the clock, by the supervisor's time."""
     sealed: Sealed = "open"
     """What confined it; `remote` where a launcher took it elsewhere."""
     network: Network = "open"

@@ -1,48 +1,197 @@
-"""Has a submission scored by a process of its own, after the trial has ended.
+"""Has a submission scored by two processes: a player that has the candidate's model, a referee that has the answers.
 
-Today that process runs the candidate's model without a sandbox: it proves that the number belongs to the saved weights,
-and not that the candidate's code left the scorer alone.
+The player is confined and sees neither data nor the repository; the referee is the repository's own prepare.py. The
+number comes from the referee over a pipe. What the candidate's code does to its own process changes only its logits.
+Not covered: docs/referee.md.
 """
 
+import json
 import math
+import os
+import socket
+import stat
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from autoresearch import process, summary
+from autoresearch import process, sandbox, summary
 from autoresearch.arena import Metric
-from autoresearch.records import Crash
+from autoresearch.process import Deadline, Ended, Launch
+from autoresearch.records import Crash, CrashKind
+from autoresearch.sandbox import Confinement, View
 
 SCORING_S = 600.0
+SUBMISSION = ("submission/weights.pt", "submission/config.json")
+RESULT_BYTES = 1 << 16
+KINDS: dict[str, CrashKind] = {"NonFinite": "diverged"}  # of refusals; the others are `refused`
+NO_BUSY_WAITING = {"OMP_WAIT_POLICY": "passive"}  # the two take turns on the cores
+PLAYER_FAILED = "PlayerFailed"
+LEAVING_S = 5.0  # for a player whose referee has hung up
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where the player sits."""
+
+    confinement: Confinement
+    view: View
+    """Shows the trial's code and submission, and nothing of the cache."""
+
+
+@dataclass(frozen=True)
+class Wires:
+    """What the two processes inherit; each end is closed here once they have it."""
+
+    referee: socket.socket
+    player: socket.socket
+    memory: IO[bytes]
+    result: IO[bytes]
+    """Read here."""
+    result_in: IO[bytes]
+
+    @classmethod
+    @contextmanager
+    def laid(cls) -> Iterator["Wires"]:
+        """Open all; at the end all are closed."""
+        with ExitStack() as stack:
+            here, there = map(stack.enter_context, socket.socketpair())
+            memory = stack.enter_context(_memory())
+            result, result_in = (stack.enter_context(open(*end)) for end in zip(os.pipe(), ("rb", "wb"), strict=True))
+            yield cls(here, there, memory, result, result_in)
+
+    def of_referee(self) -> list[int]:
+        """In the order of prepare.py's --descriptors."""
+        return [self.referee.fileno(), self.memory.fileno(), self.result_in.fileno()]
+
+    def of_player(self) -> list[int]:
+        """In the order of prepare.py's --descriptors."""
+        return [self.player.fileno(), self.memory.fileno()]
+
+    def let_go(self) -> None:
+        """Close what only the processes hold from now on, so that the end of one is seen by the other."""
+        for end in (self.referee, self.player, self.result_in):
+            end.close()
+
+
+def _memory() -> IO[bytes]:
+    """A file in memory: one that can be sealed against resizing, where there are such."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("logits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def score(
-    root: Path, folder: Path, variables: Mapping[str, str], split: str = "val", deadline_s: float = SCORING_S
+    root: Path,
+    folder: Path,
+    variables: Mapping[str, str],
+    seat: Seat | None = None,
+    split: str = "val",
+    deadline_s: float = SCORING_S,
 ) -> float | Crash:
     """Score the submission in a trial's folder with the pristine prepare.py of the repository.
+
+    Args:
+        root: the repository.
+        variables: environment of the referee, without secrets.
+        seat: None: the player is not confined.
+        deadline_s: of one try; a process that somebody killed is given a second one.
 
     Returns:
         Bits per byte; or why there is none.
     """
-    command = [sys.executable, "prepare.py", "--score", str(folder), "--split", split]
-    return run_scorer(command, root, folder, variables, Metric(name=f"{split}_bpb"), deadline_s)
+    for name in SUBMISSION:
+        if problem := _no_plain_file(folder / name):
+            return Crash(kind="refused", why=f"{name} must be a plain file but {problem}")
+    found: float | Crash = _score_once(root, folder, variables, seat, split, deadline_s)
+    if isinstance(found, Crash) and found.kind == "killed":
+        found = _score_once(root, folder, variables, seat, split, deadline_s)
+    return found
+
+
+def _no_plain_file(path: Path) -> str:
+    """What is wrong with a file of a submission: a link could lead anywhere."""
+    try:
+        is_plain = stat.S_ISREG(path.lstat().st_mode) and not path.parent.is_symlink()
+    except OSError:
+        return "is missing"
+    return "" if is_plain else "is none"
+
+
+def _score_once(
+    root: Path, folder: Path, variables: Mapping[str, str], seat: Seat | None, split: str, deadline_s: float
+) -> float | Crash:
+    own = {"AUTORESEARCH_SUPERVISED": "1", process.MARK: str(folder), **NO_BUSY_WAITING}
+    with Wires.laid() as wires:
+        play = _command(folder / "code", ["--play", folder], wires.of_player())
+        judge = _command(root, ["--referee", "--split", split], wires.of_referee())
+        if seat:
+            play = sandbox.command(seat.confinement, seat.view, play)
+        # not of the player's family: the end of the one must not end the other before it has said why
+        judging = {**variables, **own, process.MARK: f"{folder}/referee"}
+        playing = {**(seat.view.env if seat else variables), **own}
+        try:
+            player = Launch(play, folder / "code", playing, folder / "play.log", wires.of_player())
+            try:
+                referee = Launch(judge, root, judging, folder / "score.log", wires.of_referee())
+                wires.let_go()
+                ended = referee.wait([Deadline("scoring", deadline_s)])
+                played = player.wait([Deadline("the player", player.age_s() + LEAVING_S)])
+            finally:
+                player.stop()
+        except (OSError, subprocess.SubprocessError) as error:
+            return Crash(kind="error", why=f"scoring could not be started: {error}")
+        answer = wires.result.read(RESULT_BYTES)
+    return _read_answer(answer, f"{split}_bpb", folder, ended, played)
+
+
+def _command(code: Path, words: list[object], descriptors: list[int]) -> list[str]:
+    return [*map(str, (sys.executable, code / "prepare.py", *words, "--descriptors", *descriptors))]
+
+
+def _read_answer(answer: bytes, name: str, folder: Path, ended: Ended, played: Ended) -> float | Crash:
+    """The number that the referee sent; or why there is none, in the words of whoever failed."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return _explain(folder / "score.log", ended)
+    if isinstance(value := found.get(name), float) and math.isfinite(value):
+        return value
+    refusal, why = str(found.get("refused")), str(found.get("why"))
+    if refusal != PLAYER_FAILED:
+        tail = summary.tail(_read(folder / "score.log"))
+        return Crash(kind=KINDS.get(refusal, "refused"), why=f"{refusal}: {why}"[:300], tail=tail)
+    if played.exit_code == 0 or played.timeout:  # it left or hangs without a word
+        return Crash(kind="refused", why=f"{refusal}: {why}"[:300], tail=summary.tail(_read(folder / "play.log")))
+    crash = _explain(folder / "play.log", played)
+    return crash.model_copy(update={"why": crash.why.replace("scoring: ", "scoring: the player failed: ", 1)})
+
+
+def _explain(log: Path, ended: Ended) -> Crash:
+    crash = summary.explain(_read(log), ended.exit_code, ended.timeout)
+    return crash.model_copy(update={"why": f"scoring: {crash.why}"})
+
+
+def _read(log: Path) -> str:
+    return log.read_text(errors="replace") if log.exists() else ""
 
 
 def run_scorer(
     command: Sequence[str], cwd: Path, folder: Path, variables: Mapping[str, str], metric: Metric, deadline_s: float
 ) -> float | Crash:
-    """Run a command that prints the metric, its output in score.log of the trial's folder."""
+    """Run a command of another arena that prints the metric, its output in score.log of the trial's folder."""
     log = folder / "score.log"
     log.unlink(missing_ok=True)
     env = {**variables, "AUTORESEARCH_SUPERVISED": "", process.MARK: str(folder)}
     try:
-        ended = process.Launch(command, cwd, env, log).wait([process.Deadline("scoring", deadline_s)])
+        ended = Launch(command, cwd, env, log).wait([Deadline("scoring", deadline_s)])
     except (OSError, subprocess.SubprocessError) as error:
         return Crash(kind="error", why=f"{command[0]}: {error}")
-    text = log.read_text(errors="replace")
-    value = metric.find(text)
+    value = metric.find(_read(log))
     if ended.exit_code == 0 and value is not None and math.isfinite(value):
         return value
-    crash = summary.explain(text, ended.exit_code, ended.timeout)
-    return crash.model_copy(update={"why": f"scoring: {crash.why}"})
+    return _explain(log, ended)

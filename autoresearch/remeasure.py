@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from autoresearch import knobs, process, referee, verdict
+from autoresearch import knobs, verdict
 from autoresearch.attempt import trial
 from autoresearch.attempt.campaign import Campaign, lineage, measurements, seed_of
 from autoresearch.errors import GitFailed, NoGoodTrial, Refused
@@ -150,8 +150,7 @@ def measure(campaign: Campaign, found: Remeasurement, commit: str, name: str) ->
     )
     trial.run(campaign, carrier, one, lambda attempt: save(campaign, found))
     if one.score is not None and campaign.arena.own and found.kind == "confirm":
-        variables = process.environment(campaign.variables, {}, campaign.arena.sandbox.env)
-        sealed = referee.score(campaign.repo.root, campaign.repo.root / folder, variables, "sealed")
+        sealed = trial.score_of(campaign, one, "", "sealed")
         one.sealed_score = None if isinstance(sealed, Crash) else sealed
     trial.remove_weights(campaign.repo.root / folder)
     save(campaign, found)

@@ -3,13 +3,16 @@
 import argparse
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--identity", action="store_true")
-parser.add_argument("--score", type=Path)
+parser.add_argument("--play", type=Path)
+parser.add_argument("--referee", action="store_true")
+parser.add_argument("--descriptors", type=int, nargs="+")
 parser.add_argument("--split", default="val")
 options = parser.parse_args()
 data = Path(os.environ.get("AUTORESEARCH_CACHE", ".")) / "rules.txt"
@@ -19,7 +22,15 @@ if options.identity:
     print("a line that is no JSON")
     named = {"dataset": "fake", "scale": "tiny", "platform": "fakex1", "regime": "0123456789ab", "seed": 42}
     print(json.dumps({**named, "data": str(data.absolute())}))
+elif options.play:
+    channel = socket.socket(fileno=options.descriptors[0])
+    channel.sendall((options.play / "submission" / "config.json").read_bytes())
 else:
+    channel, _, result = options.descriptors
     time.sleep(float(os.environ.get("AUTORESEARCH_FAKE_SCORING_S", "0")))
-    score = json.loads((options.score / "submission" / "config.json").read_text())["score"]
-    print(f"{options.split}_bpb: {score + (options.split == 'sealed')}")
+    if said := socket.socket(fileno=channel).recv(1000):
+        score = json.loads(said)["score"] + (options.split == "sealed")
+        answer = {f"{options.split}_bpb": score}
+    else:
+        answer = {"refused": "PlayerFailed", "why": "the player ended"}
+    os.write(result, json.dumps(answer).encode())

@@ -9,6 +9,7 @@ from autoresearch.arena import Arena, Metric
 from autoresearch.errors import BadConfig
 
 ROOT = Path(__file__).resolve().parent.parent
+FROZEN = ["prepare.py", "pyproject.toml", "uv.lock", "autoresearch/**/*.py"]
 
 
 def load(folder: Path, text: str) -> Arena:
@@ -26,8 +27,8 @@ def test_defaults_are_this_repository(tmp_path):
     found = arena.load(tmp_path)
     assert found.own
     assert found.command == ["{python}", "train.py"]
-    assert (found.mutable, found.frozen) == (["train.py"], ["prepare.py", "pyproject.toml", "uv.lock"])
-    assert all((ROOT / path).is_file() for path in (*found.mutable, *found.frozen))
+    assert (found.mutable, found.frozen) == (["train.py"], FROZEN)
+    assert all(any(ROOT.glob(path)) for path in (*found.mutable, *found.frozen))
     assert (found.metric.name, found.metric.direction) == ("val_bpb", "min")
     assert (found.timeout_s, found.score_command, found.guards, found.limits) == (None, None, [], {})
     assert (found.sandbox.network, found.sandbox.env) == (False, [])

@@ -1,6 +1,7 @@
 """The scoring process: its number, or why there is none."""
 
 import sys
+from pathlib import Path
 
 import night
 import pytest
@@ -48,15 +49,80 @@ def test_scorer_that_cannot_be_started_is_no_exception(tmp_path):
     assert crash.kind == "error" and "/no/such/scorer" in crash.why
 
 
-def test_referee_runs_the_prepare_of_the_repository_and_not_of_the_trial(tmp_path):
-    one = night.fresh(tmp_path / "repo", own=True)
-    trial = tmp_path / "trial"
-    (trial / "submission").mkdir(parents=True)
-    (trial / "submission" / "config.json").write_text('{"score": 0.9}')
-    (trial / "code").mkdir()
-    (trial / "code" / "prepare.py").write_text("print('val_bpb: 0.1')")
+@pytest.fixture
+def saved(tmp_path) -> tuple[night.Night, Path]:
+    """A repository with a fake prepare.py, and a trial that saved a submission."""
+    one, trial = night.fresh(tmp_path / "repo", own=True), tmp_path / "trial"
+    for name, text in (("submission/config.json", '{"score": 0.9}'), ("submission/weights.pt", ""), ("code/x", "")):
+        (trial / name).parent.mkdir(parents=True, exist_ok=True)
+        (trial / name).write_text(text)
+    (trial / "code/prepare.py").write_text((one.root / "prepare.py").read_text())
+    return one, trial
+
+
+def test_number_comes_from_the_prepare_of_the_repository(saved):
+    one, trial = saved
+    (trial / "code/prepare.py").write_text(
+        "import os, socket, sys\nprint('val_bpb: 0.1')\nhere = int(sys.argv[4])\n"
+        'socket.socket(fileno=here).sendall(b\'{"score": 0.9, "val_bpb": 0.1}\')'
+    )
+    (trial / "score.json").write_text('{"val_bpb": 0.1}')
     assert referee.score(one.root, trial, one.env) == 0.9
-    assert referee.score(one.root, trial, one.env, "sealed") == 1.9
+    assert referee.score(one.root, trial, one.env, None, "sealed") == 1.9
+
+
+@pytest.mark.parametrize("name", referee.SUBMISSION)
+def test_link_in_the_submission_is_refused(saved, name):
+    one, trial = saved
+    path = trial / name
+    path.rename(trial / "elsewhere")
+    assert "must be a plain file but is missing" in referee.score(one.root, trial, one.env).why
+    path.symlink_to(trial / "elsewhere")
+    crash = referee.score(one.root, trial, one.env)
+    assert (crash.kind, crash.why) == ("refused", f"{name} must be a plain file but is none")
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "why"),
+    [
+        ("raise RuntimeError('of the candidate')", "error", "the player failed: RuntimeError: of the candidate"),
+        ("raise MemoryError", "out of memory", "the player failed: MemoryError"),
+        ("raise SystemExit(0)", "refused", "PlayerFailed: the player ended"),
+        ("import os; os.kill(os.getpid(), 9)", "killed", "the player failed: signal 9"),
+    ],
+)
+def test_failing_player_is_named(saved, script, kind, why):
+    one, trial = saved
+    (trial / "code/prepare.py").write_text(script + "\n")
+    crash = referee.score(one.root, trial, one.env)
+    assert (crash.kind, why in crash.why) == (kind, True), crash
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "why"),
+    [
+        ("raise MemoryError", "out of memory", "scoring: MemoryError"),
+        ("import time; time.sleep(60)", "timeout", "scoring took longer than 2 s"),
+        ("print('val_bpb: 0.1')", "error", "scoring: val_bpb: 0.1"),
+        ("import os, sys; os.write(int(sys.argv[-1]), b'{\"val_bpb\": NaN}')", "refused", "None"),
+        ('import os, sys; os.write(int(sys.argv[-1]), b\'{"refused": "NonCausal"}\')', "refused", "NonCausal"),
+        ('import os, sys; os.write(int(sys.argv[-1]), b\'{"refused": "NonFinite"}\')', "diverged", "NonFinite"),
+    ],
+)
+def test_referee_without_a_number_says_why(saved, script, kind, why):
+    one, trial = saved
+    (one.root / "prepare.py").write_text(script + "\n")
+    crash = referee.score(one.root, trial, one.env, None, "val", 2.0)
+    assert (crash.kind, why in crash.why) == (kind, True), crash
+
+
+@pytest.mark.parametrize("victim", ["code", "repo"])
+def test_killed_half_is_given_a_second_try(saved, victim):
+    one, trial = saved
+    path = (trial / "code" if victim == "code" else one.root) / "prepare.py"
+    once = "import os, pathlib\nmark = pathlib.Path('killed')\nif not mark.exists():\n"
+    path.write_text(f"{once}    mark.touch()\n    os.kill(os.getpid(), 9)\n{path.read_text()}")
+    assert referee.score(one.root, trial, one.env) == 0.9
 
 
 def test_score_command_of_other_rules_decides(tmp_path):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from autoresearch import knobs, signals
+from autoresearch.attempt import static
 from autoresearch.attempt.campaign import Campaign, seed_of
-from autoresearch.attempt.trial import missing_import
 from autoresearch.errors import GitFailed, Refused
 from autoresearch.records import Attempt, Crash, Reasoning, State, Status, Trial
 
@@ -138,17 +138,15 @@ def next_trial(campaign: Campaign, attempt: Attempt, *, of_champion: bool = Fals
 
 
 def static_crash(campaign: Campaign, attempt: Attempt) -> Crash | None:
-    """A syntax error or a missing import, found without running the file."""
+    """Why the files cannot be tried, found without running them; a literal seed is only noted."""
     for path in campaign.arena.mutable:
         if path.endswith(".py"):
             source = campaign.repo.show(attempt.commit, path)
-            try:
-                knobs.parse(source)
-            except Refused as error:
-                return Crash(kind="syntax", why=str(error))
             local = {name.split("/")[0].removesuffix(".py") for name in campaign.repo.files(attempt.commit)}
-            if campaign.arena.command[0] == "{python}" and (missing := missing_import(source, local)):
-                return Crash(kind="syntax", why=f"{path} imports {missing!r}, which is not installed for this Python")
+            known = local if campaign.arena.command[0] == "{python}" else None
+            if crash := static.crash_of(source, path, known, campaign.arena.own):
+                return crash
+            attempt.notices += static.notices(source, path)
     return None
 
 

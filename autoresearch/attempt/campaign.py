@@ -9,11 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 from autoresearch import arena as arenas
+from autoresearch import sandbox
 from autoresearch.arena import Arena
 from autoresearch.errors import Refused
 from autoresearch.ledger import Ledger
 from autoresearch.records import COLUMNS, Attempt, Pins, State, Status
 from autoresearch.repo import Repo
+from autoresearch.sandbox import Confinement
 from autoresearch.verdict import Noise, estimate_noise
 
 PREFIX = "autoresearch/"
@@ -33,6 +35,8 @@ class Campaign:
     """Talk for the person."""
     show: Callable[[str], None] | None = None
     """Replaces a live line, "" ends it; None where there is no terminal."""
+    sandboxed: bool = True
+    """Whether trials are to be confined."""
     reached: Callable[[str], None] = lambda step: None
     """Told of each step that is on disk: the seam at which the tests of docs/reliability.md kill the process."""
 
@@ -63,6 +67,13 @@ class Campaign:
         return PREFIX + self.tag
 
     @cached_property
+    def confinement(self) -> Confinement:
+        """What confines its trials here."""
+        if self.arena.sandbox.network:
+            return sandbox.REMOTE
+        return sandbox.find() if self.sandboxed else sandbox.OPEN
+
+    @cached_property
     def ledger(self) -> Ledger:
         """Its records."""
         columns = (COLUMNS[0], self.arena.metric.name, *COLUMNS[2:])
@@ -81,6 +92,11 @@ class Campaign:
     def budget_s(self) -> float:
         """Training seconds of a trial."""
         return float(self.variables.get("AUTORESEARCH_TIME_BUDGET") or 300)
+
+    @property
+    def scale(self) -> str:
+        """Of the models, as prepare.py names it; empty in another arena."""
+        return self.pins.identity.get("scale", "")
 
     def settings(self) -> dict[str, str]:
         """Variables that change what is measured."""

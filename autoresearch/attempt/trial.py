@@ -1,17 +1,17 @@
 """One trial: lay out its folder, run the training command, have the submission scored."""
 
-import ast
-import importlib.util
 import json
 import math
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from autoresearch import process, referee, summary
+from autoresearch import process, referee, sandbox, summary
+from autoresearch.attempt import confine, stamps
 from autoresearch.attempt.campaign import Campaign
+from autoresearch.attempt.stamps import Stamps
+from autoresearch.errors import Refused
 from autoresearch.process import Deadline, Launch
 from autoresearch.records import Attempt, Crash, State, Trial
 
@@ -39,6 +39,16 @@ def lay_out(campaign: Campaign, commit: str, folder: Path) -> Path:
     return code
 
 
+def lay_again(campaign: Campaign, trial: Trial) -> None:
+    """Put pristine files in the place of a trial's code, which it may have changed, before the player imports it."""
+    code = campaign.repo.root / trial.folder / "code"
+    if code.is_symlink():
+        code.unlink()
+    shutil.rmtree(code, ignore_errors=True)
+    code.mkdir()
+    campaign.repo.export(trial.commit, list(NEEDED), code)
+
+
 def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Attempt], None]) -> None:
     """Train once and score; every step is in the record before the next begins.
 
@@ -47,27 +57,32 @@ def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Atte
         trial: filled in place.
         save: puts the record on disk.
     """
-    folder = campaign.repo.root / trial.folder
-    code = lay_out(campaign, trial.commit, folder)
+    folder, clock = campaign.repo.root / trial.folder, Stamps()
     try:
-        launch = Launch(command_of(campaign), code, environment_of(campaign, trial, folder), folder / "run.log")
+        launch = start(campaign, trial, lay_out(campaign, trial.commit, folder), clock)
     except (FileNotFoundError, PermissionError) as error:
         trial.crash = Crash(kind="error", why=f"could not be started: {error}")
         save(attempt)
         return
+    finally:
+        clock.listen()
     try:
         trial.pid, trial.pid_started = launch.pid, launch.started
+        if trial.sealed == "open" and (notice := str(campaign.confinement)) not in attempt.notices:
+            attempt.notices.append(notice)
         attempt.state = State.RUNNING
         save(attempt)
         bar = Bar(campaign, folder, attempt.name)
-        ended = launch.wait(deadlines(campaign, folder), bar.tick)
+        ended = launch.wait(deadlines(campaign, clock), bar.tick)
         bar.close()
+        clock.close()
         trial.exit_code, trial.seconds = ended.exit_code, round(ended.seconds, 2)
+        trial.stamps = clock.since(launch.begun)
         if ended.timeout:
             trial.crash = summary.explain(read_log(folder), ended.exit_code, ended.timeout)
         save(attempt)  # from here on only the score is missing, and healing finds it
         settle(campaign, trial)
-        trial.seconds = round(time.monotonic() - launch.begun, 2)
+        trial.seconds = round(launch.age_s(), 2)
     except KeyboardInterrupt:
         launch.stop()
         trial.crash = Crash(kind="interrupted", why="stopped by the person", tail=summary.tail(read_log(folder)))
@@ -78,6 +93,16 @@ def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Atte
         raise
     attempt.state = State.SCORED
     save(attempt)
+
+
+def start(campaign: Campaign, trial: Trial, code: Path, clock: Stamps) -> Launch:
+    """Begin the training command, confined."""
+    inherited = clock.inherited.fileno()
+    variables = environment_of(campaign, trial, code.parent) | {"AUTORESEARCH_STAMPS": str(inherited)}
+    seat = confine.of_trial(campaign, code.parent, variables)
+    trial.sealed, trial.network = seat.confinement.kind, seat.confinement.network
+    command = sandbox.command(seat.confinement, seat.view, command_of(campaign))
+    return Launch(command, code, seat.view.env, code.parent / "run.log", [inherited])
 
 
 def settle(campaign: Campaign, trial: Trial) -> None:
@@ -99,13 +124,25 @@ def settle(campaign: Campaign, trial: Trial) -> None:
     elif campaign.arena.own and (ran_in := trial.metrics.others.get("regime", "")) not in ("", campaign.pins.regime):
         why = f"ran in regime {ran_in} but the tag's is {campaign.pins.regime}: another device, data or lock file?"
         trial.crash = Crash(kind="refused", why=why, tail=summary.tail(text))
-    elif isinstance(result := score_of(campaign, folder, text), Crash):
+    elif crash := clock_crash(campaign, trial):
+        trial.crash = crash
+    elif isinstance(result := score_of(campaign, trial, text), Crash):
         trial.crash = result
     else:
         trial.score = result
         if campaign.arena.own or campaign.arena.score_command:
             with open(folder / "run.log", "a") as file:
                 file.write(f"\n{campaign.arena.metric.name}: {result:.6f}\n")
+            (folder / "score.json").unlink(missing_ok=True)  # whatever the trial put there
+            (folder / "score.json").write_text(json.dumps({campaign.arena.metric.name: result}) + "\n")
+
+
+def clock_crash(campaign: Campaign, trial: Trial) -> Crash | None:
+    """Why the clock of a trial does not stand; one whose supervisor died was not watched to its end."""
+    if not campaign.arena.own or (trial.exit_code is None and not trial.stamps):
+        return None
+    seconds, num_steps = trial.metrics.training_seconds or 0.0, trial.metrics.num_steps or 1
+    return stamps.judge(trial.stamps, campaign.budget_s, seconds / num_steps, campaign.scale)
 
 
 def end_remains(campaign: Campaign, trial: Trial) -> None:
@@ -114,15 +151,22 @@ def end_remains(campaign: Campaign, trial: Trial) -> None:
     process.end_group(trial.pid or 0, trial.pid_started or "", str(folder))  # 0: by its mark alone
 
 
-def score_of(campaign: Campaign, folder: Path, text: str, split: str = "val") -> float | Crash:
+def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") -> float | Crash:
     """The metric of a finished trial: by the referee here, by its own command or log in another arena."""
-    arena = campaign.arena
-    variables = process.environment(campaign.variables, {}, arena.sandbox.env)
+    arena, folder = campaign.arena, campaign.repo.root / trial.folder
+    variables = environment_of(campaign, trial, folder)
     if arena.score_command:
         command = [part.format(python=sys.executable, folder=folder) for part in arena.score_command]
         return referee.run_scorer(command, folder / "code", folder, variables, arena.metric, referee.SCORING_S)
     if arena.own:
-        return referee.score(campaign.repo.root, folder, variables, split)
+        try:
+            campaign.check_pins()
+        except Refused as error:
+            return Crash(kind="refused", why=f"changed while the trial ran: {error}"[:300])
+        lay_again(campaign, trial)
+        return referee.score(
+            campaign.repo.root, folder, variables, confine.of_player(campaign, folder, variables), split
+        )
     value = arena.metric.find(text)
     if value is None or not math.isfinite(value):
         return Crash(kind="error", why=f"the log has no finite {arena.metric.name}", tail=summary.tail(text))
@@ -141,23 +185,18 @@ def environment_of(campaign: Campaign, trial: Trial, folder: Path) -> dict[str, 
     return process.environment(campaign.variables, extra, campaign.arena.sandbox.env)
 
 
-def deadlines(campaign: Campaign, folder: Path) -> list[Deadline]:
+def deadlines(campaign: Campaign, clock: Stamps) -> list[Deadline]:
     """Start-up, budget, and the whole."""
     if campaign.arena.timeout_s:
         return [Deadline("the trial", campaign.arena.timeout_s)]
+    budget_s, start_up_s = campaign.budget_s, stamps.start_up_s(campaign.scale)
     if not campaign.arena.own:
-        return [Deadline("the trial", 2 * campaign.budget_s + START_UP_S)]
-
-    def has_begun() -> bool:
-        return (folder / "progress.jsonl").exists()
-
-    def has_trained() -> bool:
-        return (folder / "submission").exists()
-
+        return [Deadline("the trial", 2 * budget_s + START_UP_S)]
+    trained_s = start_up_s + budget_s + stamps.excess_s(budget_s)
     return [
-        Deadline("start-up", START_UP_S, has_begun),
-        Deadline("training", START_UP_S + campaign.budget_s + GRACE_S, has_trained),
-        Deadline("the trial", START_UP_S + 2 * campaign.budget_s + GRACE_S),
+        Deadline("start-up", start_up_s, lambda: "start" in clock.times),
+        Deadline("training", trained_s, lambda: "done" in clock.times),
+        Deadline("the trial", start_up_s + 2 * budget_s + GRACE_S),
     ]
 
 
@@ -228,26 +267,3 @@ def remove_weights(folder: Path) -> None:
     """Free what only a champion needs."""
     for name in ("submission", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def missing_import(source: str, local: set[str]) -> str:
-    """Name of a module that a file imports unconditionally and that is not there; empty when all are.
-
-    Imports within `try`, `if` or a function may be meant to fail, and are left to the run.
-
-    Args:
-        local: top-level modules that lie beside the file.
-    """
-    for node in ast.parse(source).body:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        for name in names:
-            top = name.partition(".")[0]
-            try:
-                found = top in local or importlib.util.find_spec(top) is not None
-            except (ImportError, ValueError):
-                found = False
-            if not found:
-                return name
-    return ""

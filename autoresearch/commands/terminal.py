@@ -38,15 +38,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def campaign(tag: str = "", gpu: int | None = None) -> Campaign:
+def campaign(tag: str = "", gpu: int | None = None, sandboxed: bool = True) -> Campaign:
     """The campaign of the checkout around the working folder.
 
     Args:
         gpu: device that trials see; None leaves that to the environment.
+        sandboxed: whether trials are to be confined.
     """
     variables: Mapping[str, str] = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
     opened = Campaign.open(Path.cwd(), variables, say, tag)
-    return replace(opened, show=show if sys.stderr.isatty() else None)
+    return replace(opened, show=show if sys.stderr.isatty() else None, sandboxed=sandboxed)
 
 
 def print_json(value: Any) -> None:

@@ -26,11 +26,12 @@ def main(
     once: Annotated[bool, typer.Option("--once", help="One run, any lower number is kept.")] = False,
     max_runs: Annotated[int, typer.Option(min=1, max=9, help="Runs of the candidate at most.")] = 3,
     gpu: Annotated[int | None, typer.Option(min=0, help="Device to hold and to run on.")] = None,
+    sandbox: Annotated[bool, typer.Option(help="Confine the run; without it the record says `sealed: open`.")] = True,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; see `wait`.")] = False,
     finish: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run one attempt."""
-    campaign = terminal.campaign(gpu=gpu)
+    campaign = terminal.campaign(gpu=gpu, sandboxed=sandbox)
     if finish:  # the child of `--detach`: it inherited the locks
         terminal.end_orderly()
         end(campaign, campaign.ledger.read(finish))
@@ -68,6 +69,7 @@ def start_detached(campaign: Campaign, attempt: Attempt, gpu: int | None, locks:
     """Hand the attempt and the locks to a process of its own."""
     command = [sys.executable, "-m", "autoresearch", "try", "--finish", str(attempt.id)]
     command += [] if gpu is None else ["--gpu", str(gpu)]
+    command += [] if campaign.sandboxed else ["--no-sandbox"]
     with open(campaign.ledger.folder / f"{attempt.name}.out", "wb") as out:
         child = subprocess.Popen(
             command, cwd=campaign.repo.root, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
