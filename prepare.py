@@ -658,16 +658,14 @@ class Player:
     def stream(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         """Logits of each batch, in turn; on an accelerator the next batch is with the player meanwhile."""
         sent = deque[tuple[int, int]]()
-        for number, batch in enumerate(batches):
-            slot = number % (1 + self.num_ahead)
-            self.slots[slot][0][: len(batch)] = batch.cpu()
-            with contextlib.suppress(OSError):  # one that has ended is named when its answer is waited for
-                self.channel.sendall(bytes([slot]))
-            sent.append((slot, len(batch)))
-            if len(sent) > self.num_ahead:
+        for number, batch in enumerate(itertools.chain(batches, [None] * self.num_ahead)):
+            if batch is not None:
+                sent.append((number % (1 + self.num_ahead), len(batch)))
+                self.slots[sent[-1][0]][0][: len(batch)] = batch.cpu()
+                with contextlib.suppress(OSError):  # one that has ended is named when its answer is waited for
+                    self.channel.sendall(bytes([sent[-1][0]]))
+            if number >= self.num_ahead:
                 yield self.answer(*sent.popleft())
-        while sent:
-            yield self.answer(*sent.popleft())
 
     def answer(self, wanted: int, rows: int) -> Tensor:
         """(B, T, V): wait for a slot and copy its logits, for the player could go on changing them."""
@@ -782,10 +780,8 @@ class Clock:
 
     def _stamp(self, name: str) -> None:
         """Tell the supervisor, once, who notes the time itself."""
-        if self.stamps[:1] == [name]:
-            self.stamps.pop(0)
-            if STAMPS is not None:
-                os.write(STAMPS, f"{name}\n".encode())
+        if self.stamps[:1] == [name] and self.stamps.pop(0) and STAMPS is not None:
+            os.write(STAMPS, f"{name}\n".encode())
 
     @property
     def elapsed_s(self) -> float:
@@ -801,8 +797,7 @@ class Clock:
     @property
     def done(self) -> bool:
         """Whether a budget is used up."""
-        is_done = self.elapsed_s >= self.budget_s or self.num_steps >= self.max_steps
-        if is_done and self.begun is not None:
+        if is_done := self.elapsed_s >= self.budget_s or self.num_steps >= self.max_steps:
             self._stamp("done")
         return is_done
 
@@ -1003,11 +998,10 @@ def load_submission(folder: Path) -> nn.Module:
 
 def referee(channel: socket.socket, memory: int, rows: int, split: str) -> float:
     """Score the model that a player at the other end of `channel` has loaded, on text that is what was prepared."""
-    pinned, ready = read_json(ready_dir() / "data.json"), ready_dir()
-    held = find_dataset(DATASET_NAME).split_dir(split) / ready.name
+    ready, held = ready_dir(), find_dataset(DATASET_NAME).split_dir(split) / ready_dir().name
     for name, path in ((split, held / "tokens.bin"), ("tokenizer", ready / "tokenizer.json")):
-        if file_digest(path) != pinned[name]:
-            raise PrepareError(f"{path} must have the sha256 {pinned[name]}; `rm -r {ready}` and prepare again")
+        if file_digest(path) != (noted := read_json(ready / "data.json")[name]):
+            raise PrepareError(f"{path} must have the sha256 {noted}; `rm -r {ready}` and prepare again")
     return bits_per_byte(Player(channel, memory, rows), Tokens.load(split).ids, Tokenizer.from_directory(), rows)
 
 
@@ -1086,16 +1080,16 @@ def main() -> None:
     parser.add_argument("--descriptors", type=int, nargs="+", help="inherited: socket, memory; referee: result too")
     parser.add_argument("--rows", type=int, default=rows_at_once(64), help="rows of a batch of --play and --referee")
     options = parser.parse_args()
+    if options.descriptors:
+        channel, (memory, *result) = socket.socket(fileno=options.descriptors[0]), options.descriptors[1:]
     if options.play:
-        play(options.play, socket.socket(fileno=options.descriptors[0]), options.descriptors[1], options.rows)
+        play(options.play, channel, memory, options.rows)
     elif options.referee:
-        answer: dict[str, Any] = {}
         try:
-            channel = socket.socket(fileno=options.descriptors[0])
-            answer = {f"{options.split}_bpb": referee(channel, options.descriptors[1], options.rows, options.split)}
+            answer: dict[str, Any] = {f"{options.split}_bpb": referee(channel, memory, options.rows, options.split)}
         except PrepareError as error:
             answer = {"refused": type(error).__name__, "why": str(error)}
-        os.write(options.descriptors[2], json.dumps(answer).encode())
+        os.write(result[0], json.dumps(answer).encode())
     elif options.identity:
         print(json.dumps({**run_identity(), "data": str(ready_dir() / "data.json")}))
     elif options.score:

@@ -114,11 +114,7 @@ class Launch:
     def __init__(
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, descriptors: Sequence[int] = ()
     ):
-        """Start it, inheriting `descriptors`; its output replaces what the log held.
-
-        Raises:
-            OSError: there is no such command or folder, or the log cannot be made.
-        """
+        """Start it, inheriting `descriptors`; its output replaces what the log held, OSError where it cannot."""
         self.begun, self.mark = time.monotonic(), env.get(MARK, "")
         self.log = BoundedLog(log)
         try:
