@@ -84,7 +84,9 @@ def test_score_names_a_trial_that_cannot_be_rebuilt(
         (trial / name).write_bytes(content)
     ended = run_script(PREPARE, "--score", trial, DATASET=TEXTS)
     assert ended.code == 1
-    assert ended.text.splitlines()[-1].startswith("PrepareError: ") and str(trial) in ended.text
+    *log, last = ended.text.splitlines()
+    assert last.startswith("PlayerFailed: ")
+    assert any(line.startswith("PrepareError: ") and str(trial) in line for line in log), "the player says why"
     assert "Traceback" not in ended.text
 
 

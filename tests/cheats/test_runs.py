@@ -1,0 +1,71 @@
+"""Tricks of the training run: with the clock, with held-out text, with what the supervisor reads."""
+
+import pytest
+from ring import HONEST, Ring, with_trick
+
+import prepare
+
+TOP = "# a trick may stand here\n"
+START = "    clock.start()\n"
+LOOP = "    while not clock.done:\n"
+SLOW = """
+import time
+real = time.monotonic
+time.monotonic = lambda: real() / 4
+prepare.Clock.__init__.__defaults__ = (*prepare.Clock.__init__.__defaults__[:-1], time.monotonic)
+"""
+BEFORE = "    model(torch.zeros(1, 8, dtype=torch.int64)).sum().backward()\n    optimizer.step()\n"
+TRICKS = {
+    "a slowed clock": ((TOP, SLOW), "clock: training must end within|training took longer than"),
+    "an update before the clock": ((START, BEFORE + START), "ClockError: an optimizer step must come after"),
+    "training without a start": ((START + LOOP, "    for _ in range(3):\n"), "ClockError: an optimizer step must come"),
+    "training that ends early": ((LOOP, "    for _ in range(3):\n"), "clock: training must go on until clock.done"),
+    "a clock that is never told": ((TOP, "prepare.Clock._stamp = lambda *a: None\n"), "clock.start() must be called"),
+    "training beyond the end": (
+        (LOOP, "    while not clock.done or clock.num_steps < 10**9:\n"),
+        "ClockError: an optimizer step must not come after clock.done",
+    ),
+}
+
+
+@pytest.mark.slow
+def test_honest_run_is_scored(ring: Ring) -> None:
+    entry = ring.run(ring.enter(HONEST))
+    assert entry.crash is None and entry.score and 0.5 < entry.score < 8, entry
+    assert entry.sealed == ring.campaign.confinement.kind
+    assert 1.9 < entry.stamps["done"] - entry.stamps["start"] < 3.5
+    assert f"val_bpb: {entry.score:.6f}" in (ring.path(entry) / "run.log").read_text().splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRICKS)
+def test_trick_with_the_clock_is_refused(ring: Ring, name: str) -> None:
+    (old, new), why = TRICKS[name]
+    entry = ring.run(ring.enter(with_trick(old, new)))
+    assert entry.score is None and entry.crash and entry.crash.kind in ("refused", "timeout"), entry
+    assert any(one in entry.crash.why for one in why.split("|")), entry.crash
+
+
+@pytest.mark.slow
+def test_held_out_text_is_not_there_for_the_run(ring: Ring) -> None:
+    if ring.campaign.confinement.kind == "open":
+        pytest.skip("nothing confines a trial here")
+    for split in ("val", "sealed"):
+        assert next(prepare.CACHE.rglob(f"held/{split}/**/tokens.bin")).exists()
+    trick = with_trick('"train")\n', '"val")\n')
+    entry = ring.run(ring.enter(trick))
+    assert entry.score is None and entry.crash and "held/val" in entry.crash.why + entry.crash.tail, entry.crash
+
+
+@pytest.mark.slow
+def test_changed_tokenizer_is_not_what_was_pinned(ring: Ring) -> None:
+    """By someone whose run was not confined: the referee compares text and tokenizer with their digests."""
+    path = prepare.ready_dir() / "tokenizer.json"
+    before = path.read_bytes()
+    entry, _ = ring.submit(HONEST)
+    try:
+        path.write_bytes(before + b" ")
+        crash = ring.score(entry)
+    finally:
+        path.write_bytes(before)
+    assert not isinstance(crash, float) and crash.kind == "refused" and "must have the sha256" in crash.why
