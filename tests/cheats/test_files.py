@@ -61,7 +61,7 @@ CRASHED = {
         "submission/weights.pt must be a plain file",
     ),
     "a linked submission": (SUBMITTED, '(folder / "x").mkdir(); (folder / "submission").symlink_to("x")', "plain file"),
-    "no clock": ("class Clock", "class Timer", "train.py must have a `Clock`"),
+    "no clock": ("clock = Clock()", "clock = globals()['C' + 'lock']()", "train.py must have a `Clock`"),
     "no model": ("def build_model", "def no_model", "train.py must have `build_model(config)`"),
 }
 
