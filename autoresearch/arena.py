@@ -112,7 +112,7 @@ class Arena(Rules):
     limits: dict[str, float] = {}
     """Summary keys that must not exceed a number."""
     score_command: Command | None = None
-    """Run after a trial, prints the metric; None in this repository means `prepare.py --score`, elsewhere the log."""
+    """Run after a trial, prints the metric; None: in this repository the referee, elsewhere the log."""
     guards: list[Command] = []
     """Commands that must exit 0 before a keep."""
     sandbox: Sandbox = Sandbox()

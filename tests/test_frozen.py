@@ -4,15 +4,14 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "2d36f5014a1b3fde03c716c0d4222ea79fd1ccb7d1097df4dc5acfcaef8af539"
+PIN = "63b99cfcf554d73acafa881508dfd8c18ee6f03587ec71b27f8b69c44e5eb584"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
 but it has                {{found}}.
 It is frozen, because every score depends on it; if you did not mean to change it: git restore {PREPARE.name}
-Until the referee is done: set PIN in tests/{Path(__file__).name} to the new digest in the same commit,
-and say why in its message. Afterwards it changes only with a page in docs/decisions/ that says what changes,
-why, and that older scores do not compare.
+It changes only with a page in docs/decisions/ that says what changes, why, and that older scores do not compare,
+and with the new digest as PIN in tests/{Path(__file__).name} in the same commit (docs/decisions/0004-*.md).
 """
 
 

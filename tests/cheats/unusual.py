@@ -21,8 +21,8 @@ class Base(nn.Module):
         self.head = nn.Linear(WIDTH, prepare.VOCAB_SIZE, bias=False)
 
     def attend(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        parts = (layer(x)[:, None] for layer in (self.query, self.key, self.value))
-        return x + F.scaled_dot_product_attention(*parts, attn_mask=mask, is_causal=mask is None)[:, 0]
+        query, key, value = (layer(x)[:, None] for layer in (self.query, self.key, self.value))
+        return x + F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None)[:, 0]
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.attend(self.embedding(inputs)))
@@ -66,6 +66,8 @@ class TiedWeights(Base):
 class AveragedWeights(Base):
     """Scored with a running average of its weights, which it carries in buffers."""
 
+    average: Tensor
+
     def __init__(self, config: dict):
         super().__init__(config)
         self.register_buffer("average", torch.randn(prepare.VOCAB_SIZE, WIDTH))
@@ -90,6 +92,8 @@ class SeveralTokens(Base):
 
 class ByteLevel(Base):
     """Tokens are embedded by their bytes, of which the submission carries the table."""
+
+    bytes: Tensor
 
     def __init__(self, config: dict):
         super().__init__(config)
