@@ -74,7 +74,6 @@ TINYSTORIES_HELD_ROWS = 10_000  # the first ten thousand stories are sealed, the
 # pysource: a training process imports packages of the first list, and never one of the second (a test looks).
 TRAIN_PACKAGES = ("torch", "sympy", "numpy", "networkx", "setuptools", "mpmath", "jinja2", "filelock", "packaging")
 HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
-TOKENIZER_CHARS = 500_000_000  # of training text are enough to learn a tokenizer
 MAX_SOURCE_BYTES, MAX_MEAN_LINE = 256 * 1024, 200  # of a Python file
 FOLDER_HELD = 5  # 256ths of a user's folder for validation; as much again is sealed
 
@@ -107,6 +106,7 @@ SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" 
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
 VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = SCALES[SCALE]
+TOKENIZER_CHARS = 500_000_000 if SCALE == "gpu" else 25_000_000  # of training text, to learn the tokenizer from
 TIME_BUDGET = _setting("TIME_BUDGET", 300, whole=False)
 MAX_STEPS = _setting("MAX_STEPS", None, least=1)
 SEED = _setting("SEED", 42, least=0)
@@ -154,7 +154,7 @@ def file_digest(path: Path) -> str:
 
 
 def meter(title: str) -> tqdm:
-    """Bytes done, rate and time: live on a terminal, every ten seconds in a file."""
+    """Bytes done and rate: live on a terminal, every ten seconds in a file."""
     return tqdm(desc=title, total=0, unit="B", unit_scale=True, mininterval=0.1 if sys.stderr.isatty() else 10)
 
 
@@ -881,13 +881,13 @@ def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
 # ---- Identity of a run, attention kernels, command line ----
 def platform_name() -> str:
     """Short device name and count: H200x1, 4090x1, M4-Maxx1, EPYCx2 (cores)."""
-    name, count = os.uname().machine, os.cpu_count()
+    name, count = os.uname().machine, len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
     if DEVICE.type == "cuda":
         name, count = torch.cuda.get_device_name(), int(os.environ.get("WORLD_SIZE", 1))
     elif sys.platform == "darwin":
         name = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout
-    elif models := re.findall(r"model name\s*:(.*)", Path("/proc/cpuinfo").read_text()):
-        name, count = models[0], len(os.sched_getaffinity(0))
+    elif sys.platform == "linux":  # ARM names no model
+        name = [*re.findall(r"model name\s*:(.*)", Path("/proc/cpuinfo").read_text()), name][0]
     noise = r"\(.*?\)|@.*|-SXM.*|-PCI.*|\d+-Core|\b(NVIDIA|GeForce|RTX|Apple|AMD|Intel|CPU|Processor)\b"
     return "-".join(re.sub(noise, " ", name).split()[:2]) + f"x{count}"
 
@@ -904,19 +904,20 @@ def run_identity() -> dict[str, Any]:
 
 
 def attention_kernel(download: bool = False) -> tuple[Any, str]:
-    """FlashAttention-3's interface for this GPU and its name, or None and the reason; fetched only if `download`."""
+    """FlashAttention-3's interface for this GPU and its name, or None and the reasons; fetched only if `download`."""
     if DEVICE.type != "cuda":
         return None, f"no kernel for {DEVICE.type}"
-    repository, revision = HOPPER_KERNEL if torch.cuda.get_device_capability() == (9, 0) else COMMUNITY_KERNEL
     os.environ["KERNELS_CACHE"] = str(CACHE / "kernels")  # the library reads both when it is imported
-    os.environ["HF_HUB_OFFLINE"] = "0" if download else "1"
-    try:
-        import kernels
-
-        module = kernels.get_kernel(repository, revision=revision, trust_remote_code=[repository])
-        return getattr(module, "flash_attn_interface", module), f"fa3 {repository}@{revision[:7]}"
-    except Exception as error:  # whatever a missing or foreign binary may raise: training goes on without it
-        return None, f"{repository}: {type(error).__name__}: {error}".partition("\n")[0]
+    os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "0") if download else "1"
+    reasons, on_hopper = list[str](), torch.cuda.get_device_capability() == (9, 0)
+    for repository, revision in (HOPPER_KERNEL, COMMUNITY_KERNEL)[0 if on_hopper else 1 :]:
+        try:
+            get_kernel = importlib.import_module("kernels").get_kernel
+            module = get_kernel(repository, revision=revision, trust_remote_code=[repository])
+            return getattr(module, "flash_attn_interface", module), f"fa3 {repository}@{revision[:7]}"
+        except Exception as error:  # whatever a missing or foreign binary may raise: training goes on without it
+            reasons.append(f"{repository}: {type(error).__name__}: {error}".partition("\n")[0])
+    return None, "; ".join(reasons)
 
 
 def main() -> None:
@@ -939,8 +940,7 @@ def main() -> None:
         ready = prepare(find_dataset(options.dataset), options.num_shards, options.download_workers)
         meta = read_json(ready / "meta.json")
         print(f"{ready}: {meta['documents']:,} documents, {meta['tokens']:,} tokens, {meta['bytes'] / 1e6:.1f} MB")
-        module, name = attention_kernel(download=True)
-        print(f"attention kernel: {name}" if module else f"no attention kernel ({name}); torch's own will be used")
+        print(f"attention kernel: {attention_kernel(download=True)[1]}")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,14 @@ Shapes: B rows, T tokens, C width, H heads, D width of a head, V vocabulary, W w
 
 import functools
 import gc
-import importlib.util
 import itertools
 import math
-import os
 import re
-import shutil
+import resource
 import statistics
 import sys
 import time
+import timeit
 from collections import deque
 from collections.abc import Iterable
 
@@ -37,7 +36,7 @@ SHORT_WINDOW_FRAC = 0.125  # short window, in rows
 ROPE_BASE = 200_000  # longest rotary wavelength, in 2 pi tokens
 QK_SCALE = 1.1  # sharpness of attention, on queries and on keys
 LOGIT_CAP = 15.0  # logits lie in -cap..cap
-VALUE_EMBEDDING_PERIOD = 2  # every n-th layer, counted from the last, mixes token embeddings into its values
+VALUE_EMBEDDING_PERIOD = 2  # every n-th layer from the last mixes token embeddings into its values; 0: none does
 COPY_ORDERS = 0  # for n up to this, embed the token that followed the last n tokens when they last occurred in the row
 INIT_SCALE = 0.68  # standard deviation of the initial matrices, in width**-0.5
 X0_INIT = 0.05  # how much of the first layer's input every layer receives, at the start
@@ -111,19 +110,21 @@ LOSS_SCALE = 4096.0 if COMPUTE_DTYPE is torch.float16 else 1.0
 
 @functools.cache
 def can_compile() -> bool:
-    """Whether torch.compile is worth it and possible here; says so when it is not."""
-    if SCALE == "tiny":
+    """Whether torch.compile works here, found out by trying; says so when it does not."""
+    if SCALE == "tiny" or DEVICE.type == "mps":
         return False
-    if DEVICE.type == "cuda":
-        missing = "" if importlib.util.find_spec("triton") else "triton"
-    elif DEVICE.type == "cpu":
-        compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-        missing = "" if shutil.which(compiler) else compiler
-    else:
-        missing = "compiler for " + DEVICE.type
-    if missing:
-        print(f"notice: nothing is compiled, so training is slower: no {missing} found", flush=True)
-    return not missing
+    from torch._inductor import config, cpu_vec_isa
+
+    reason = ""
+    for config.cpp.vec_isa_ok in (True, None):  # None tries out every instruction set of the CPU: ten seconds more
+        try:
+            torch.compile(lambda x: x + 1)(torch.ones(64, device=DEVICE))
+            return True
+        except Exception as error:  # no compiler, one too old, no headers, no room: training works without
+            reason = str(error).strip().partition("\n")[0]
+            cpu_vec_isa.valid_vec_isa_list.cache_clear()
+    print(f"notice: nothing is compiled, so training is slower: {reason}", flush=True)
+    return False
 
 
 def compiled(function):
@@ -135,24 +136,18 @@ def peak_flops() -> tuple[float, str]:
     """FLOP/s that the device multiplies at its best, and where the number is from."""
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "other"
     for part, tflops in PEAK_TFLOPS.items():
-        if re.search(rf"\b{part}\b", name):
+        if re.search(rf"\b{part}\b(?! (Ti|SUPER|Laptop|D)\b)", name):
             return tflops * 1e12, "data sheet"
     size = 4096 if DEVICE.type == "cuda" else 1024
     a = torch.randn(size, size, device=DEVICE).to(COMPUTE_DTYPE)
-    seconds = []
-    for _ in range(8):
-        begun = time.perf_counter()
-        (a @ a)[0, 0].item()  # waits for the device
-        seconds.append(time.perf_counter() - begun)
-    return 2 * size**3 / min(seconds), "measured"
+    seconds = min(timeit.repeat(lambda: (a @ a)[0, 0].item(), number=1, repeat=8))  # .item() waits for the device
+    return 2 * size**3 / seconds, "measured"
 
 
 def peak_memory_mb() -> float:
     """Most memory used so far: the allocator's on CUDA, the process's elsewhere."""
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    import resource  # not on Windows, where prepare.py does not run either
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
@@ -196,7 +191,7 @@ def make_flex_attention(windows):
         return create_block_mask(band, None, None, MAX_SEQ_LEN, MAX_SEQ_LEN, device=str(DEVICE))
 
     flex = torch.compile(flex_attention, dynamic=False)
-    masks = {window: make_mask(window) for window in windows}
+    masks = {window: make_mask(window) for window in set(windows)}
 
     def attend(q, k, v, window):
         if not q.is_cuda or q.size(1) != MAX_SEQ_LEN:
@@ -207,32 +202,35 @@ def make_flex_attention(windows):
     return attend
 
 
-def make_kernel_attention(flash_attn_func):
-    """FlashAttention-3 from `kernels`; tried once, since a kernel may load and yet not run here."""
+def make_kernel_attention(kernel):
+    """FlashAttention-3 from `kernels`."""
 
     def attend(q, k, v, window):
         if not q.is_cuda:
             return attend_in_blocks(q, k, v, window)
-        out = flash_attn_func(q, k, v, causal=True, window_size=(window - 1, 0))
+        out = kernel.flash_attn_func(q, k, v, causal=True, window_size=(window - 1, 0))
         return out[0] if isinstance(out, tuple) else out
 
-    trial = torch.randn(1, 256, 1, HEAD_DIM, device=DEVICE, dtype=COMPUTE_DTYPE, requires_grad=True)
-    attend(trial, trial, trial, 128).sum().backward()
     return attend
 
 
 @functools.cache
 def choose_attention(windows: tuple[int, ...]):
-    """Pick the attention of this process: its name for the summary, and attend."""
-    if DEVICE.type != "cuda" or not can_compile():
-        return "torch, in blocks of a window", attend_in_blocks
-    kernel, name = prepare.attention_kernel()
-    if kernel is not None:
+    """Pick the attention of this process by trying, since a kernel may load and not run: its name, and attend."""
+    candidates: dict = {}
+    if DEVICE.type == "cuda" and can_compile():
+        kernel, name = prepare.attention_kernel()
+        print(f"attention kernel: {name}")
+        candidates = {name: functools.partial(make_kernel_attention, kernel)} if kernel else {}
+        candidates["flex"] = functools.partial(make_flex_attention, windows)
+    for name, make in candidates.items():
+        trial = torch.randn(1, MAX_SEQ_LEN, 1, HEAD_DIM, device=DEVICE, dtype=COMPUTE_DTYPE, requires_grad=True)
         try:
-            return name, make_kernel_attention(kernel.flash_attn_func)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            name = f"{name} failed: {str(error).partition(chr(10))[0]}"
-    return f"flex ({name})", make_flex_attention(set(windows))
+            compiled(attend := make())(trial, trial, trial, windows[0]).sum().backward()
+            return name, attend
+        except Exception as error:  # whatever a binary or a compiler may raise
+            print(f"notice: attention {name} does not run here: {str(error).strip().partition(chr(10))[0]}")
+    return "torch, in blocks of a window", attend_in_blocks
 
 
 # ---- Model -----------------------------------------------------------------------------------------------------------
@@ -326,8 +324,8 @@ class GPT(nn.Module):
         self.copy_embeddings = nn.ModuleList(Embedding(vocab_size, width) for _ in range(config["copy_orders"]))
         self.attentions = nn.ModuleList(Attention(config, layer) for layer in range(depth))
         self.mlps = nn.ModuleList(MLP(config) for _ in range(depth))
-        self.residual_scales = nn.Parameter(torch.ones(depth))
-        self.x0_scales = nn.Parameter(torch.zeros(depth))
+        self.residual_scales = nn.ParameterList(torch.ones(()) for _ in range(depth))  # as a vector, each compiles anew
+        self.x0_scales = nn.ParameterList(torch.zeros(()) for _ in range(depth))
         self.unembedding = Linear(width, vocab_size)
         head_dim = width // config["num_heads"]
         frequency = config["rope_base"] ** (-torch.arange(0, head_dim, 2) / head_dim)
@@ -342,9 +340,9 @@ class GPT(nn.Module):
             x = x + found[..., None] * embedding(follower)
         x = x0 = norm(x)
         cos, sin = self.rotation[:, : tokens.size(1)]
-        residual_scales, x0_scales = self.residual_scales.to(x.dtype), self.x0_scales.to(x.dtype)
-        for layer, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
-            x = residual_scales[layer] * x + x0_scales[layer] * x0
+        layers = zip(self.residual_scales, self.x0_scales, self.attentions, self.mlps, strict=True)
+        for residual_scale, x0_scale, attention, mlp in layers:
+            x = residual_scale.to(x.dtype) * x + x0_scale.to(x.dtype) * x0
             x = x + attention(norm(x), tokens, cos, sin)
             x = x + mlp(norm(x))
         cap = self.config["logit_cap"]
@@ -363,8 +361,8 @@ class GPT(nn.Module):
                 weight.normal_(std=0.001)
             elif weight.ndim == 2:
                 weight.uniform_(-bound, bound)
-        self.residual_scales.fill_(1.0)
-        self.x0_scales.fill_(X0_INIT)
+            else:
+                weight.fill_(X0_INIT if "x0_scales" in name else 1.0)
 
     def flops_per_token(self) -> int:
         """Multiplications and additions of forward and backward, embeddings left out."""
@@ -385,7 +383,7 @@ def make_config() -> dict:
         "num_heads": num_heads,
         "mlp_width": MLP_RATIO * num_heads * HEAD_DIM,
         "windows": windows,
-        "value_embedding_layers": list(range(DEPTH - 1, -1, -VALUE_EMBEDDING_PERIOD)),
+        "value_embedding_layers": [*range(DEPTH - 1, -1, -VALUE_EMBEDDING_PERIOD)] if VALUE_EMBEDDING_PERIOD else [],
         "copy_orders": COPY_ORDERS,
         "rope_base": ROPE_BASE,
         "qk_scale": QK_SCALE,
@@ -402,11 +400,12 @@ def build_model(config: dict) -> GPT:
 
 # Odd quintics a x + b x^3 + c x^5 that bring singular values to 1: in turn, each the best in the largest error for the
 # interval that the one before leaves, from [.03, 1] for three and [.001, 1] for five (the Polar Express, Amsel et al.
-# 2025, computed anew with the Remez algorithm). Fewer are cheaper and leave small singular values smaller.
+# 2025, computed anew with the Remez algorithm). Fewer are cheaper and leave small singular values smaller. After the
+# first, five are stretched by 1%: else rounding to bf16 leaves their intervals, and singular values grow past 1000.
 POLAR_EXPRESS = {
     3: ((7.3625, -20.7434, 15.1606), (2.9175, -2.1824, 0.4755), (2.0463, -1.4295, 0.3934)),
-    5: ((8.4703, -25.1081, 18.6293), (4.1828, -3.1087, 0.5806), (3.9619, -2.9541, 0.5630),
-        (3.2866, -2.4647, 0.5074), (2.2737, -1.6447, 0.4162)),
+    5: ((8.4703, -25.1081, 18.6293), (4.1414, -3.0173, 0.5524), (3.9227, -2.8672, 0.5357),
+        (3.2541, -2.3922, 0.4828), (2.2512, -1.5963, 0.3960)),
 }  # fmt: skip
 
 
@@ -514,8 +513,8 @@ def build_optimizer(model: GPT) -> MuonAdamW:
         adamw(embeddings, EMBEDDING_LR * per_width),
         adamw(value_embeddings, EMBEDDING_LR * per_width, weight_decay=EMBEDDING_DECAY),
         adamw([model.unembedding.weight], UNEMBEDDING_LR * per_width),
-        adamw([model.residual_scales], SCALAR_LR * 0.01),  # these multiply at every layer
-        adamw([model.x0_scales], SCALAR_LR, betas=(0.96, 0.95)),
+        adamw([*model.residual_scales], SCALAR_LR * 0.01),  # these multiply at every layer
+        adamw([*model.x0_scales], SCALAR_LR, betas=(0.96, 0.95)),
     ]
     for weights in matrices.values():
         groups.append({"params": weights, "lr": MATRIX_LR, "momentum": MUON_MOMENTUM, "weight_decay": WEIGHT_DECAY})
@@ -579,7 +578,7 @@ def loss_of(model, inputs, targets):
     return F.cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
 
 
-def backward(loss_fn, model: GPT, batches: Iterable, num_batches: int) -> tuple[torch.Tensor, int]:
+def backward(loss_fn, model: nn.Module, batches: Iterable, num_batches: int) -> tuple[torch.Tensor, int]:
     """Accumulate the gradient of the mean loss over `batches` of (inputs, targets, epoch); that mean and the epoch."""
     total, last_epoch = torch.zeros((), device=DEVICE), 0
     for inputs, targets, last_epoch in batches:  # noqa: B007
@@ -604,12 +603,11 @@ def warm_up(loss_fn, model: GPT, optimizer: MuonAdamW, clock: Clock) -> int:
         num_batches = count_batches(rows)
         try:
             with clock.warmup():
-                for _ in range(2):  # the second time, gradients are there to be added to
+                for _ in range(2):  # the second time, the optimizer has a state
                     inputs, targets = torch.randint(VOCAB_SIZE, (2, rows, MAX_SEQ_LEN), device=DEVICE).unbind()
-                    loss, _ = backward(loss_fn, model, [(inputs, targets, 0)] * num_batches, num_batches)
+                    backward(loss_fn, model, [(inputs, targets, 0)] * num_batches, num_batches)[0].item()
                     optimizer.step()
                     optimizer.zero_grad()
-                    loss.item()  # waits for the device
             return rows
         except torch.OutOfMemoryError:
             if rows == 1:
@@ -619,15 +617,17 @@ def warm_up(loss_fn, model: GPT, optimizer: MuonAdamW, clock: Clock) -> int:
         print(f"notice: out of memory, so DEVICE_BATCH_SIZE is {rows} in this run", flush=True)
 
 
-def train(loss_fn, model: GPT, optimizer: MuonAdamW, loader, clock: Clock, watch: Watch) -> None:
-    """Train until the clock is done."""
-    plan = Schedule(warmup=WARMUP_RATIO, decay=WARMDOWN_RATIO, final=FINAL_LR_FRAC)
+def train(loss_fn, loader, clock: Clock, watch: Watch, plan: Schedule) -> None:
+    """Train the clock's model until the clock is done."""
+    model, optimizer = clock.model, clock.optimizer
     state = {"model": model, "optimizer": optimizer, "loader": loader, "clock": clock}
     step = prepare.load_checkpoint(prepare.RESUME, **state) if prepare.RESUME else 0
     num_batches = count_batches(loader.B)
     metrics: dict[str, float] = {}
     gc.collect()
     gc.disable()  # a collection takes longer than a step of a small model
+    if DEVICE.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # what was tried before counts for nothing
     clock.start()
     while not clock.done:
         begun = time.perf_counter()
@@ -654,6 +654,7 @@ def main() -> None:
     if DEVICE.type == "cpu":  # the same seed gives the same losses, at no cost here
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    plan = Schedule(warmup=WARMUP_RATIO, decay=WARMDOWN_RATIO, final=FINAL_LR_FRAC)
     tokenizer = Tokenizer.from_directory()
     model = build_model(make_config())
     model.initialize()
@@ -671,7 +672,7 @@ def main() -> None:
     loader = prepare.make_dataloader(tokenizer, rows, MAX_SEQ_LEN, "train")
     watch = Watch(peak, model.flops_per_token())
     print(f"start: {time.perf_counter() - begun:.1f} s before the budget of {TIME_BUDGET} s", flush=True)
-    train(loss_fn, model, optimizer, loader, clock, watch)
+    train(loss_fn, loader, clock, watch, plan)
     training_s, tokens = clock.elapsed_s, clock.num_steps * TOTAL_BATCH_SIZE
     val_bpb = prepare.evaluate_bpb(model, tokenizer, rows)
     summary = {

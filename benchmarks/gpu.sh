@@ -59,14 +59,17 @@ PY
 export AUTORESEARCH_CACHE="$work/cache" AUTORESEARCH_DATASET=pysource AUTORESEARCH_TIME_BUDGET=$budget
 export AUTORESEARCH_TRIAL_DIR="$work/trial" PYTHONUNBUFFERED=1
 cd "$root"
-python3 prepare.py 2>&1 | tee "$out/prepare.log"
+timeout $((limit - budget)) python3 prepare.py 2>&1 | tee "$out/prepare.log"
 prepared=$((SECONDS - begun))
 status=0
 timeout $((limit - prepared)) python3 train.py >"$out/train.log" 2>&1 || status=$?
 tail -n 40 "$out/train.log"
 
-python3 - "$mode" "$status" "$prepared" "$((SECONDS - begun))" "$out" <<'PY'
+wall=$((SECONDS - begun))
+
+python3 - "$mode" "$status" "$prepared" "$wall" "$out" <<'PY'
 import json
+import math
 import pathlib
 import sys
 
@@ -79,18 +82,20 @@ for line in log.rpartition("\n---\n")[2].splitlines():
     key, colon, value = line.partition(": ")
     if colon and " " not in key:
         try:
-            summary[key] = float(value)
+            number = float(value)
         except ValueError:
             summary[key] = value.strip()
-seconds = summary.get("training_seconds") or float("nan")
+        else:
+            summary[key] = number if math.isfinite(number) else None
+trained_s, tokens_m = (summary.get(key) for key in ("training_seconds", "total_tokens_M"))
 report = {
     "mode": mode,
     "exit": int(status),
     "device": torch.cuda.get_device_name(),
     "torch": torch.__version__,
     "text": "pysource of this machine, many epochs: val_bpb compares with nothing else",
-    "tokens_per_second": round(summary.get("total_tokens_M", float("nan")) * 1e6 / seconds),
-    "train_share_of_run": round(seconds / summary.get("total_seconds", float("nan")), 4),
+    "tokens_per_second": round(tokens_m * 1e6 / trained_s) if tokens_m and trained_s else None,
+    "train_share_of_run": round(trained_s / (int(wall_s) - int(prepared_s)), 4) if trained_s else None,
     "prepare_seconds": int(prepared_s),
     "wall_seconds": int(wall_s),
     "summary": summary,

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "63e87db5027fad835ceb1f9b11c7a171415aefbad6741803b4b590fa74107b33"
+PIN = "434fa26c8ee3d05f890876dd403ff226f894618283ce6f378a470a6898fdba73"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
