@@ -116,6 +116,11 @@ class Ledger:
 
     # --- pins
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether `setup` has fixed the pins."""
+        return (self.folder / "pins.json").exists()
+
     def pins(self) -> Pins:
         """What `setup` fixed.
 

@@ -6,7 +6,7 @@ Only the Experiment Log is kept small: what an agent writes under the other head
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,14 +49,40 @@ def _chapters(text: str) -> list[tuple[str, list[str]]]:
     return chapters
 
 
-def append_entry(folder: Path, title: str, body: str) -> None:
+def append_entry(folder: Path, title: str, body: str) -> int:
     """Add an entry to the Experiment Log, moving the oldest ones to notes-archive.md when the file outgrows its cap.
 
     An entry that is too large for the cap by itself goes to the archive, and its title stays.
 
+    Returns:
+        Bytes of notes.md, beyond the cap only where the other sections leave no room.
+
     Raises:
         Damaged: notes.md lacks a heading; nothing was changed.
     """
+    return _edit_log(folder, lambda entries: entries.append(f"{_head(title)}{_plain(body)}\n\n"))
+
+
+def add_analysis(folder: Path, title: str, block: dict[str, str]) -> int:
+    """Write the lines of an ANALYSIS below the entry of that title, in place of an earlier one.
+
+    An entry that is no longer in the log is begun anew. Returns and raises as `append_entry` does.
+    """
+    lines = "".join(f"{name}: {' '.join(text.split())}\n" for name, text in block.items())
+    earlier = re.compile("".join(rf"^{re.escape(name)}: .*\n" for name in block), re.MULTILINE)
+
+    def write(entries: list[str]) -> None:
+        found = [index for index, entry in enumerate(entries) if entry.startswith(_head(title))]
+        if not found:
+            entries.append(_head(title))
+        place = found[-1] if found else -1
+        entries[place] = f"{earlier.sub('', entries[place]).rstrip()}\n{lines}\n"
+
+    return _edit_log(folder, write)
+
+
+def _edit_log(folder: Path, change: Callable[[list[str]], None]) -> int:
+    """Let a function change the entries of the log, then keep the cap."""
     path = folder / "notes.md"
     with _locked(folder):
         text = path.read_bytes().decode(errors="surrogateescape") if path.exists() else EMPTY
@@ -66,11 +92,17 @@ def append_entry(folder: Path, title: str, body: str) -> None:
         before = "".join(line for _, lines in chapters[:place] for line in lines)
         after = "".join(line for _, lines in chapters[place + 1 :] for line in lines)
         top, *entries = _split("".join(chapters[place][1]))
-        entries.append(f"### {' '.join(title.split())}\n{_plain(body)}\n\n")
+        change(entries)
         moved = _shorten(entries, CAP_BYTES - sum(len(_bytes(part)) for part in (before, top, after)))
         if moved:
             _archive(folder / "notes-archive.md", moved)
-        replace(path, before + top + "".join(entries) + after)
+        text = before + top + "".join(entries) + after
+        replace(path, text)
+    return len(_bytes(text))
+
+
+def _head(title: str) -> str:
+    return f"### {' '.join(title.split())}\n"
 
 
 def _shorten(entries: list[str], room_bytes: int) -> list[str]:

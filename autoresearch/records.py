@@ -207,6 +207,11 @@ class Remeasurement(Record):
     regime: str
     started: str
     closed: str = ""
+    """When it ended; `cut off` if it was."""
+    num_runs: int = 1
+    """Runs of each configuration that are asked for."""
+    num_planned: int = 0
+    """Runs of all of them."""
     trials: dict[str, list[Trial]] = {}
     """By configuration: baseline and champion, or the number of the attempt left out."""
     gains: dict[str, tuple[float, float]] = {}
@@ -214,6 +219,11 @@ class Remeasurement(Record):
     ratchet: float | None = None
     """Sum of the differences at which the steps were kept."""
     effects: list[Noted] = []
+
+    @property
+    def name(self) -> str:
+        """Name of its record and of the folder of its trials."""
+        return f"{self.kind}-{self.started.replace(':', '')}"
 
 
 class Pins(Record):

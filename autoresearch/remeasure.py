@@ -4,34 +4,74 @@ import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
 
 from autoresearch import knobs, verdict
 from autoresearch.attempt import trial
 from autoresearch.attempt.campaign import Campaign, lineage, measurements, seed_of
-from autoresearch.errors import GitFailed, NoGoodTrial, Refused
+from autoresearch.errors import Damaged, GitFailed, NoGoodTrial, Refused
+from autoresearch.ledger import first_problem
 from autoresearch.notes import replace
 from autoresearch.records import Attempt, Crash, Noted, Remeasurement, State, Trial
 
+Kind = Literal["confirm", "ablate"]
+KINDS: tuple[Kind, ...] = ("confirm", "ablate")
+CUT_OFF = "cut off"
 
-def confirm(campaign: Campaign, num_runs: int, now: Callable[[], str]) -> Remeasurement:
-    """Run baseline and champion `num_runs` times each on seeds that nothing was decided on.
+
+def begin_confirm(campaign: Campaign, num_runs: int, now: str) -> Remeasurement:
+    """Open the record of a `confirm` of `num_runs` runs each.
+
+    Raises:
+        Refused: nothing was kept since the baseline, or what `setup` pinned has changed.
+    """
+    campaign.check_pins()
+    if campaign.champion(campaign.attempts()).commit == campaign.pins.baseline:
+        raise Refused("the champion must not be the baseline, but nothing was kept since; `try` something")
+    return _open(campaign, "confirm", num_runs, 2 * num_runs, now)
+
+
+def begin_ablate(campaign: Campaign, num_runs: int, now: str) -> Remeasurement:
+    """Open the record of an `ablate` of `num_runs` runs without each change.
+
+    Raises:
+        Refused: what `setup` pinned has changed.
+    """
+    campaign.check_pins()
+    attempts = campaign.attempts()
+    num_changes = len(lineage(attempts, campaign.champion(attempts))) - 1
+    return _open(campaign, "ablate", num_runs, num_changes * num_runs, now)
+
+
+def _open(campaign: Campaign, kind: Kind, num_runs: int, num_planned: int, now: str) -> Remeasurement:
+    found = Remeasurement(
+        kind=kind,
+        tag=campaign.tag,
+        regime=campaign.pins.regime,
+        started=now,
+        num_runs=num_runs,
+        num_planned=num_planned,
+    )
+    save(campaign, found)
+    return found
+
+
+def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> Remeasurement:
+    """Run baseline and champion on seeds that nothing was decided on, as often as the open record says.
 
     Where there is a sealed split, its score decides the interval and never leaves the record.
 
     Raises:
-        Refused: nothing was kept since the baseline, or what `setup` pinned has changed.
         NoGoodTrial: a run gave no score.
     """
-    campaign.check_pins()
     attempts = campaign.attempts()
     champion = campaign.champion(attempts)
-    if champion.commit == campaign.pins.baseline:
-        raise Refused("the champion must not be the baseline, but nothing was kept since; `try` something")
-    found = Remeasurement(kind="confirm", tag=campaign.tag, regime=campaign.pins.regime, started=now())
     commits = {"baseline": campaign.pins.baseline, "champion": champion.commit}
-    for run in range(num_runs):
+    for run in range(found.num_runs):
         for name, commit in commits.items():
-            campaign.say(f"confirm: {name}, run {run + 1} of {num_runs}")
+            campaign.say(f"confirm: {name}, run {run + 1} of {found.num_runs}")
             one = measure(campaign, found, commit, name)
             if one.crash:
                 found.closed = now()
@@ -61,16 +101,10 @@ def gain(champion: list[float], baseline: list[float], noise: verdict.Noise) -> 
     return difference, high * error
 
 
-def ablate(campaign: Campaign, num_runs: int, now: Callable[[], str]) -> Remeasurement:
-    """Undo each kept change alone on top of the champion and measure what is lost.
-
-    Raises:
-        Refused: what `setup` pinned has changed.
-    """
-    campaign.check_pins()
+def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> Remeasurement:
+    """Undo each kept change alone on top of the champion and measure what is lost, as often as the open record says."""
     attempts = campaign.attempts()
     champion = campaign.champion(attempts)
-    found = Remeasurement(kind="ablate", tag=campaign.tag, regime=campaign.pins.regime, started=now())
     scores = measurements(attempts, campaign.pins.regime).get(champion.commit, [])
     for attempt in lineage(attempts, champion)[1:]:
         noted = Noted(id=attempt.id, description=attempt.description)
@@ -81,7 +115,7 @@ def ablate(campaign: Campaign, num_runs: int, now: Callable[[], str]) -> Remeasu
             noted.why = "does not come out alone"
             continue
         campaign.say(f"ablate: without {attempt.name}, {attempt.description}")
-        for _ in range(num_runs):
+        for _ in range(found.num_runs):
             measure(campaign, found, commit, attempt.name)
         without = scores_of(found, attempt.name, "val")
         if not without or not scores:
@@ -142,7 +176,7 @@ def measure(campaign: Campaign, found: Remeasurement, commit: str, name: str) ->
     own = path_of(campaign, found)
     num_earlier = sum(path != own for path in own.parent.glob(f"{found.kind}-*.json"))
     seed = seed_of(f"{campaign.tag} {found.kind}", num_earlier, run)
-    folder = f"results/{campaign.tag}/{own.stem}/{run}"
+    folder = f"results/{campaign.tag}/{found.name}/{run}"
     one = Trial(commit=commit, seed=seed, folder=folder)
     found.trials.setdefault(name, []).append(one)
     carrier = Attempt(
@@ -166,7 +200,7 @@ def scores_of(found: Remeasurement, name: str, split: str) -> list[float]:
 
 def path_of(campaign: Campaign, found: Remeasurement) -> Path:
     """Where the record lies."""
-    return campaign.ledger.folder / f"{found.kind}-{found.started.replace(':', '')}.json"
+    return campaign.ledger.folder / f"{found.name}.json"
 
 
 def save(campaign: Campaign, found: Remeasurement) -> None:
@@ -174,18 +208,43 @@ def save(campaign: Campaign, found: Remeasurement) -> None:
     replace(path_of(campaign, found), found.model_dump_json(indent=1) + "\n")
 
 
+def read(campaign: Campaign, name: str) -> Remeasurement:
+    """One record.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    path = campaign.ledger.folder / f"{name}.json"
+    try:
+        return Remeasurement.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise Damaged(f"{path} is damaged: {first_problem(error)}; move it away") from error
+
+
+def newest(campaign: Campaign) -> Remeasurement | None:
+    """The one that began last."""
+    return max(_all(campaign), key=lambda found: found.started, default=None)
+
+
+def is_complete(found: Remeasurement) -> bool:
+    """Whether it came to its end and has a result."""
+    return found.closed not in ("", CUT_OFF) and (found.kind == "ablate" or "val" in found.gains)
+
+
+def _all(campaign: Campaign) -> list[Remeasurement]:
+    return [read(campaign, path.stem) for kind in KINDS for path in campaign.ledger.folder.glob(f"{kind}-*.json")]
+
+
 def heal(campaign: Campaign) -> None:
     """End what is left of a `confirm` or `ablate` that was cut off, and close its record."""
-    for kind in ("confirm", "ablate"):
-        for path in campaign.ledger.folder.glob(f"{kind}-*.json"):
-            found = Remeasurement.model_validate_json(path.read_bytes())
-            if found.closed:
-                continue
-            for one in (one for trials in found.trials.values() for one in trials):
-                if one.score is None and not one.crash:
-                    trial.end_remains(campaign, one)
-                    one.crash = Crash(kind="interrupted", why="the supervisor was ended before the trial was")
-                    trial.remove_weights(campaign.repo.root / one.folder)
-            found.closed = "cut off"
-            save(campaign, found)
-            campaign.say(f"{kind} of {found.started} was cut off; its runs so far are in {path}")
+    for found in _all(campaign):
+        if found.closed:
+            continue
+        for one in (one for trials in found.trials.values() for one in trials):
+            if one.score is None and not one.crash:
+                trial.end_remains(campaign, one)
+                one.crash = Crash(kind="interrupted", why="the supervisor was ended before the trial was")
+                trial.remove_weights(campaign.repo.root / one.folder)
+        found.closed = CUT_OFF
+        save(campaign, found)
+        campaign.say(f"{found.kind} of {found.started} was cut off; its runs so far are in {path_of(campaign, found)}")

@@ -1,16 +1,21 @@
-"""What the history says should come next: dead ends, plateau, regression; computed by code, obeyed by agents."""
+"""What the history says should come next: dead ends, plateau, regression, drift; found by code, obeyed by agents."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoresearch.records import Attempt, Status
+from autoresearch.verdict import Noise, plain, signed
 
 STREAK = 3
 PLATEAU = 5
 PLATEAU_GAIN = 0.001
 REGRESSION_ERRORS = 2.0
+DRIFT_SIGMAS = 3.0
+DRIFT_THROUGHPUT_FRAC = 0.03
+CHAMPION_CHECK_ATTEMPTS = 20  # a champion not measured for this many attempts is measured before the next one
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,15 @@ class Step:
     def mean(self) -> float:
         """Its estimate."""
         return sum(self.losses) / len(self.losses)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a commit, as the drift check reads it."""
+
+    score: float
+    tokens_per_s: float
+    """Training throughput; 0 if unknown."""
 
 
 def directives(attempts: Sequence[Attempt], noise: float) -> list[str]:
@@ -102,3 +116,31 @@ def regression(steps: Sequence[Step], noise: float) -> str:
         f"regression: {tip.name} measures {loss:.4f} worse than {best.name}; "
         f"go back with `uv run -m autoresearch backtrack {best.name} --why ...`"
     )
+
+
+def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
+    """Say how the latest measurement of a commit disagrees with its earlier ones, or return an empty text.
+
+    The score drifted if it lies more than `DRIFT_SIGMAS` standard errors of the difference from the mean of the
+    earlier ones, the throughput if it lies more than `DRIFT_THROUGHPUT_FRAC` from their median.
+
+    With no earlier one there is nothing to disagree with.
+    """
+    if not history:
+        return ""
+    findings: list[str] = []
+    moved = latest.score - statistics.fmean(run.score for run in history)
+    standard_error = noise.sigma * math.sqrt(1 + 1 / len(history))
+    if abs(moved) > DRIFT_SIGMAS * standard_error:
+        findings.append(f"score moved by {signed(moved, standard_error)} ± {plain(standard_error, standard_error)}")
+    speeds = [run.tokens_per_s for run in history if run.tokens_per_s > 0]
+    if speeds and latest.tokens_per_s > 0:
+        change = latest.tokens_per_s / statistics.median(speeds) - 1
+        if abs(change) > DRIFT_THROUGHPUT_FRAC:
+            findings.append(f"tokens/s moved by {signed(100 * change, 1.0)}%")
+    return "same commit, " + ", ".join(findings) if findings else ""
+
+
+def is_champion_stale(num_attempts_since: int) -> bool:
+    """Tell whether to measure the champion before the next attempt: the machine may have moved unseen."""
+    return num_attempts_since >= CHAMPION_CHECK_ATTEMPTS

@@ -18,9 +18,6 @@ PRIOR_RELATIVE = 5e-4  # noise of one run before any was repeated, as a share of
 PRIOR_DF = 3  # repeats that the prior is worth
 UNSTABLE_RATIO = 6.0  # a configuration scattering this many times more than the rest tells nothing about the rest
 UNSTABLE_MIN_DF = 5  # repeats of other configurations needed before one of them is called unstable
-DRIFT_SIGMAS = 3.0
-DRIFT_THROUGHPUT_FRAC = 0.03
-CHAMPION_CHECK_ATTEMPTS = 20  # a champion not measured for this many attempts is measured before the next one
 SIMPLER_SIGMAS = 1.0  # how much worse, in noise of one run, a simplification may measure
 
 Decision = Literal["keep", "discard", "again", "again_champion"]
@@ -46,7 +43,7 @@ class Bounds:
 
 
 BOUNDS = Bounds(
-    keep_early=0.995, keep_last=0.945, discard_first=0.70, discard_later=0.85, discard_weak=0.30, champion_lead=3
+    keep_early=0.995, keep_last=0.94, discard_first=0.73, discard_later=0.85, discard_weak=0.35, champion_lead=3
 )
 
 
@@ -101,15 +98,6 @@ class Verdict:
     """One sentence for the record."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One run of a commit, as the drift check reads it."""
-
-    score: float
-    tokens_per_s: float
-    """Training throughput; 0 if unknown."""
-
-
 def estimate_noise(
     groups: Sequence[Sequence[float]], prior_relative: float = PRIOR_RELATIVE, prior_df: int = PRIOR_DF
 ) -> Noise:
@@ -143,7 +131,26 @@ def estimate_noise(
     return Noise(math.sqrt((prior_df * prior**2 + squares) / total_df), total_df)
 
 
-def decide(candidate: Sequence[float], champion: Sequence[float], noise: Noise, terms: Terms = Terms()) -> Verdict:
+def luck_of(kept: Verdict, num_runs: int) -> float:
+    """Estimate how much better than it is a champion measures, because it was chosen for measuring well.
+
+    The expected share of luck in a difference, after James and Stein (1961): standard_error² / difference², here of
+    the champion's own runs alone; what it has run since thins it out.
+
+    Args:
+        kept: the verdict that made it champion.
+        num_runs: its runs by now, those behind that verdict included.
+    """
+    gain = abs(kept.difference)
+    if kept.p_better < 0.5 or gain == 0:  # kept as simpler, not for its score
+        return 0.0
+    own_share = kept.num_champion_runs / (kept.num_runs + kept.num_champion_runs)
+    return own_share * min(gain, kept.standard_error**2 / gain) * kept.num_runs / num_runs
+
+
+def decide(
+    candidate: Sequence[float], champion: Sequence[float], noise: Noise, terms: Terms = Terms(), luck: float = 0.0
+) -> Verdict:
     """Judge a candidate from its runs so far against the champion's.
 
     Asked again after every measurement that it calls for, it ends after at most `max_runs` runs of the candidate and
@@ -154,6 +161,7 @@ def decide(candidate: Sequence[float], champion: Sequence[float], noise: Noise, 
         champion: finite scores of the commit at the tip of the branch, at least one.
         noise: of this regime, the candidate's repeats included.
         terms: direction, limits and the special rules.
+        luck: of the champion, as `luck_of` says; P(better) allows for it.
 
     Raises:
         ValueError: a side has no score, or max_runs is below 1.
@@ -164,7 +172,7 @@ def decide(candidate: Sequence[float], champion: Sequence[float], noise: Noise, 
         )
     if terms.max_runs < 1:
         raise ValueError(f"max_runs must be at least 1, but got {terms.max_runs!r}")
-    measured = _compare(candidate, champion, noise, terms.direction)
+    measured = _compare(candidate, champion, noise, terms.direction, luck)
     worse = measured.difference if terms.direction == "min" else -measured.difference
     if terms.once:
         decision: Decision = "keep" if worse < 0 else "discard"
@@ -196,41 +204,13 @@ def probability_below(t: float, degrees_of_freedom: float) -> float:
     return min(1.0, max(0.0, (1 + within) / 2))
 
 
-def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str | None:
-    """Say how the latest measurement of a commit disagrees with its earlier ones, or return None.
-
-    The score drifted if it lies more than `DRIFT_SIGMAS` standard errors of the difference from the mean of the
-    earlier ones, the throughput if it lies more than `DRIFT_THROUGHPUT_FRAC` from their median.
-
-    With no earlier one there is nothing to disagree with.
-    """
-    if not history:
-        return None
-    findings: list[str] = []
-    moved = latest.score - statistics.fmean(run.score for run in history)
-    standard_error = noise.sigma * math.sqrt(1 + 1 / len(history))
-    if abs(moved) > DRIFT_SIGMAS * standard_error:
-        findings.append(f"score moved by {_signed(moved, standard_error)} ± {_plain(standard_error, standard_error)}")
-    speeds = [run.tokens_per_s for run in history if run.tokens_per_s > 0]
-    if speeds and latest.tokens_per_s > 0:
-        change = latest.tokens_per_s / statistics.median(speeds) - 1
-        if abs(change) > DRIFT_THROUGHPUT_FRAC:
-            findings.append(f"tokens/s moved by {_signed(100 * change, 1.0)}%")
-    return "same commit, " + ", ".join(findings) if findings else None
-
-
-def is_champion_stale(num_attempts_since: int) -> bool:
-    """Tell whether to measure the champion before the next attempt: the machine may have moved unseen."""
-    return num_attempts_since >= CHAMPION_CHECK_ATTEMPTS
-
-
 def headline(verdict: Verdict) -> str:
     """Return the verdict as one line: decision, difference ± its standard error, runs, P(better)."""
     scale, name = verdict.standard_error, verdict.decision.replace("_", " ")
     runs = f"{verdict.num_runs} run{'' if verdict.num_runs == 1 else 's'}"
     marked = "" if verdict.rule == "noise" else f", --{verdict.rule}"
     numbers = f"{runs}, P(better) {_probability(verdict.p_better)}{marked}"
-    return f"{name}  {_signed(verdict.difference, scale)} ± {_plain(scale, scale)} ({numbers})"
+    return f"{name}  {signed(verdict.difference, scale)} ± {plain(scale, scale)} ({numbers})"
 
 
 def _variance(scores: Sequence[float]) -> float:
@@ -238,14 +218,16 @@ def _variance(scores: Sequence[float]) -> float:
     return sum((score - mean) ** 2 for score in scores) / (len(scores) - 1)
 
 
-def _compare(candidate: Sequence[float], champion: Sequence[float], noise: Noise, direction: str) -> Verdict:
+def _compare(
+    candidate: Sequence[float], champion: Sequence[float], noise: Noise, direction: str, luck: float
+) -> Verdict:
     """Return the numbers of a verdict that nothing has decided yet."""
     sigma, df = noise.sigma, noise.degrees_of_freedom
     own = math.sqrt(_variance(candidate)) if len(candidate) > 1 else 0.0
     if own > UNSTABLE_RATIO * sigma:  # one lucky run of an unstable change must not count as precise
         sigma, df = own, len(candidate) - 1
     difference = statistics.fmean(candidate) - statistics.fmean(champion)
-    gain = difference if direction == "max" else -difference
+    gain = luck + (difference if direction == "max" else -difference)
     standard_error = sigma * math.sqrt(1 / len(candidate) + 1 / len(champion))
     t = gain / standard_error if standard_error else math.copysign(math.inf, gain) if gain else 0.0
     runs = len(candidate), len(champion)
@@ -275,7 +257,7 @@ def _judge_simpler(measured: Verdict, worse: float, margin: float, max_runs: int
     decision: Decision = "keep" if worse <= margin else "discard"
     if measured.num_runs == 1 < max_runs and 0 < worse <= 2 * margin:
         decision = "again"
-    why = f"simpler, worse by {_plain(max(0.0, worse), margin)}; {_plain(margin, margin)} is allowed"
+    why = f"simpler, worse by {plain(max(0.0, worse), margin)}; {plain(margin, margin)} is allowed"
     return replace(measured, decision=decision, rule="simpler", why=why)
 
 
@@ -287,11 +269,13 @@ def _decimals(standard_error: float) -> int:
     return max(0, decimals + (standard_error * 10**decimals < 2))
 
 
-def _plain(value: float, scale: float) -> str:
+def plain(value: float, scale: float) -> str:
+    """A number with the decimals that an uncertainty allows."""
     return f"{value:.{_decimals(scale)}f}"
 
 
-def _signed(value: float, scale: float) -> str:
+def signed(value: float, scale: float) -> str:
+    """The same with its sign."""
     return f"{value:+.{_decimals(scale)}f}".replace("-", "−")
 
 

@@ -60,6 +60,8 @@ def go_wrong(folder: Path) -> None:
         script = "import os, time; os.setsid(); time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", script])
         (folder / "orphan.pid").write_text(str(child.pid))
+    if MODE == "confirm" and folder.parent.name.startswith("confirm"):
+        sys.exit("only now")
     if MODE == "refuse":
         sys.exit("ClockError: an optimizer step outside warm-up and before start")
 
@@ -67,9 +69,8 @@ def go_wrong(folder: Path) -> None:
 def main() -> None:
     """Train."""
     folder = Path(os.environ["AUTORESEARCH_TRIAL_DIR"])
-    row = "x" * 1023
-    for _ in range(1024 * MEGABYTES):
-        print(row)
+    for _ in range(MEGABYTES):
+        sys.stdout.write(1024 * f"{'x' * 1023}\n")
     score = measure(int(os.environ["AUTORESEARCH_SEED"]))
     clock = Clock()
     if MODE != "no clock":

@@ -25,7 +25,7 @@ PREPARE = Path(__file__).with_name("fake_prepare.py")
 ARENA = """\
 command = ["{python}", "train.py"]
 frozen = ["rules.txt"]
-timeout_s = 20
+timeout_s = 120
 """
 IGNORED = "results/\nresults.tsv\nnotes.md\nnotes-archive.md\n__pycache__/\n"
 KEPT = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
@@ -48,7 +48,7 @@ class Night:
     def run(self, *args: str, code: int | None = 0) -> subprocess.CompletedProcess:
         """Run a verb to its end, and check its exit code unless that is None."""
         process = self.start(*args)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         assert code is None or process.returncode == code, f"{args} left with {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
@@ -66,7 +66,7 @@ class Night:
     def python(self, script: str, *args: str) -> subprocess.CompletedProcess:
         """Run a Python text in the checkout."""
         command = [sys.executable, "-c", script, *args]
-        return subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=300)
 
     def git(self, *args: str) -> str:
         """Run git."""

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SKIPPED_FOLDERS = {".venv", ".git", ".pytest_cache", "results", "node_modules"}
+SKIPPED_FOLDERS = {"results", "node_modules"}
 
 
 def read(name: str) -> str:
@@ -13,7 +13,12 @@ def read(name: str) -> str:
 
 def markdown_files() -> list[Path]:
     files = [*ROOT.glob("*.md"), *ROOT.glob("*.md.template"), *ROOT.glob("*/**/*.md")]
-    return sorted(path for path in files if not SKIPPED_FOLDERS & set(path.relative_to(ROOT).parts))
+    return sorted(path for path in files if not any(map(is_skipped, path.relative_to(ROOT).parts)))
+
+
+def is_skipped(folder: str) -> bool:
+    """Caches and environments, whose names begin with a dot, and what runs leave behind."""
+    return folder.startswith(".") or folder in SKIPPED_FOLDERS
 
 
 def without_fences(text: str) -> str:

@@ -34,7 +34,8 @@ VERB_MARKS = {
     "analyze": "autoresearch analyze",
     "mend": "git restore",
     "backtrack": "autoresearch backtrack",
-    "morning": "autoresearch confirm",
+    "confirm": "autoresearch confirm",
+    "ablate": "autoresearch ablate",
 }
 HAND_MARKS = {
     "branch": "git switch -c",

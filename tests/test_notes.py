@@ -9,7 +9,7 @@ import pytest
 
 from autoresearch import notes
 from autoresearch.errors import Damaged
-from autoresearch.notes import CAP_BYTES, HEADINGS, append_entry, sections
+from autoresearch.notes import CAP_BYTES, HEADINGS, add_analysis, append_entry, sections
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,6 +74,34 @@ def test_cap_moves_the_oldest_and_loses_nothing(tmp_path):
     assert [entry[:4] for entry in entries[1:]] == [f"{number:04d}" for number in range(150)]
     assert all(f"outcome: {number} " + "é" * (1 + number % 90) in entries[number + 1] for number in range(150))
     assert sections(read(tmp_path))["Experiment Log"].count("### ") > 10, "no more than needed is moved"
+
+
+ANALYSIS = {"result": "1.0", "vs expected": "same", "why": "chance", "lesson": "look\nagain"}
+BLOCK = "result: 1.0\nvs expected: same\nwhy: chance\nlesson: look again\n"
+
+
+def test_analysis_stands_below_its_entry_and_replaces_an_earlier_one(tmp_path):
+    for number in range(3):
+        append_entry(tmp_path, f"{number}", f"result: mine\noutcome: {number}")
+    add_analysis(tmp_path, "1", ANALYSIS | {"why": "an older reason"})
+    add_analysis(tmp_path, "1", ANALYSIS)
+    entries = [f"### {number}\nresult: mine\noutcome: {number}\n" for number in range(3)]
+    log = sections(read(tmp_path))["Experiment Log"]
+    assert log == f"\n{entries[0]}\n{entries[1]}{BLOCK}\n{entries[2]}\n"
+
+
+def test_analysis_of_an_entry_that_is_gone_begins_it_anew_and_keeps_the_cap(tmp_path):
+    append_entry(tmp_path, "0", "body")
+    add_analysis(tmp_path, "1", ANALYSIS)
+    assert sections(read(tmp_path))["Experiment Log"] == f"\n### 0\nbody\n\n### 1\n{BLOCK}\n"
+    append_entry(tmp_path, "2", "x" * (CAP_BYTES - 500))
+    assert add_analysis(tmp_path, "2", ANALYSIS) == len(read(tmp_path).encode()) <= CAP_BYTES
+    assert "### 2\n" in read(tmp_path) and BLOCK in read(tmp_path) + read(tmp_path, "notes-archive.md")
+
+
+def test_append_tells_the_size_that_the_other_sections_leave(tmp_path):
+    (tmp_path / "notes.md").write_text(notes.EMPTY.replace("## What Works\n", "## What Works\n" + "w" * CAP_BYTES))
+    assert append_entry(tmp_path, "1", "body") == len(read(tmp_path).encode()) > CAP_BYTES
 
 
 def test_cap_holds_when_one_entry_is_larger(tmp_path):

@@ -205,7 +205,7 @@ def test_backtrack_returns_to_the_best_keep(desk: Desk) -> None:
 
 
 @pytest.mark.slow
-def test_by_hand_walks_a_real_campaign(tmp_path: Path, cache: Path, environment: dict[str, str]) -> None:
+def test_by_hand_walks_a_real_run_and_a_crash(tmp_path: Path, cache: Path, environment: dict[str, str]) -> None:
     uv = shutil.which("uv") or os.environ["UV"]
     real = {**environment, "AUTORESEARCH_SCALE": "tiny", "AUTORESEARCH_TIME_BUDGET": "2"}
     real |= {"AUTORESEARCH_CACHE": str(cache), "AUTORESEARCH_DATASET": "pysource"}
@@ -222,30 +222,16 @@ def test_by_hand_walks_a_real_campaign(tmp_path: Path, cache: Path, environment:
     desk.walk("log", DESCRIPTION="baseline")
     baseline = desk.git("rev-parse", "HEAD")
 
-    desk.edit(lambda text: text + "\n# an improvement\n")
-    desk.walk("commit", DESCRIPTION="an improvement")
-    assert run(desk)[0] == "exit_code: 0"
-    desk.walk("log", DESCRIPTION="an improvement")
-    kept = desk.git("rev-parse", "HEAD")
-    assert desk.git("rev-parse", "HEAD~1") == baseline
-
     desk.edit(lambda text: 'raise SystemExit("no good")\n' + text)
     desk.walk("commit", DESCRIPTION="a crash")
     assert run(desk) == ["exit_code: 1"]
     assert "no good" in desk.sh("tail -n 50 run.log").stdout
     desk.walk("log", STATUS="crash", DESCRIPTION="a crash")
     desk.walk("discard")
-    assert desk.git("rev-parse", "HEAD") == kept
-
-    desk.edit(lambda text: text.replace("\n# an improvement\n", "\n# no improvement\n"))
-    desk.walk("commit", DESCRIPTION="no improvement")
-    run(desk)
-    desk.walk("log", STATUS="discard", DESCRIPTION="no improvement")
-    desk.walk("discard")
-    assert desk.git("rev-parse", "HEAD") == kept
+    assert desk.git("rev-parse", "HEAD") == baseline
     assert len((desk.root / "notes.md").read_bytes()) < CAP_BYTES
 
-    assert [row["status"] for row in desk.rows()] == ["keep", "keep", "crash", "discard"]
+    assert [row["status"] for row in desk.rows()] == ["keep", "crash"]
     assert [row["commit"] for row in desk.rows()] == [commit[:7] for commit in desk.attempts().values()]
     assert desk.git("diff", "HEAD", "--", "train.py") == ""
     assert_others_work_is_untouched(desk)

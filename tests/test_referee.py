@@ -8,6 +8,7 @@ import pytest
 
 from autoresearch import referee
 from autoresearch.arena import Metric
+from autoresearch.records import Crash
 
 METRIC = Metric(name="val_bpb")
 
@@ -46,7 +47,7 @@ def test_scorer_has_a_deadline(tmp_path):
 
 def test_scorer_that_cannot_be_started_is_no_exception(tmp_path):
     crash = referee.run_scorer(["/no/such/scorer"], tmp_path, tmp_path, {}, METRIC, 5.0)
-    assert crash.kind == "error" and "/no/such/scorer" in crash.why
+    assert isinstance(crash, Crash) and crash.kind == "error" and "/no/such/scorer" in crash.why
 
 
 @pytest.fixture

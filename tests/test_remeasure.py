@@ -30,6 +30,33 @@ def test_confirm_measures_both_on_fresh_seeds_and_keeps_the_sealed_figure_to_its
     assert not list(one.root.glob("results/t1/confirm-*/*/submission"))
 
 
+def test_confirm_and_ablate_detached_are_told_by_wait(tmp_path):
+    one = night.begun(tmp_path, own=True)
+    assert "nothing was kept" in one.refuse("confirm", "--detach")
+    one.attempt("halve", LR=0.5, SLEEP_S=0.3)
+    assert "confirm runs in the background" in one.run("confirm", "--detach", "--runs", "2").stdout
+    told = one.run("wait", "--timeout", "0").stdout
+    assert "confirm is under way, run " in told and "of 4; no verdict yet" in told
+    assert "confirm" in one.refuse("ablate")
+    told = one.run("wait").stdout
+    assert told.startswith("champion against baseline on fresh seeds: -0.0") and "(95%, 2 runs each)" in told
+    found = json.loads(one.run("wait", "--json").stdout)
+    assert found["kind"] == "confirm" and found["result"]["runs"] == 2 and "sealed" not in str(found)
+    assert "ablate runs in the background" in one.run("ablate", "--detach").stdout
+    assert "0002  worth +0.0" in one.run("wait").stdout
+    assert json.loads(one.run("wait", "--json").stdout)["result"][0]["carries"]
+    one.attempt("shallow", DEPTH=2)
+    assert one.run("wait").stdout.startswith("attempt 0003")
+
+
+def test_wait_says_why_a_detached_confirm_has_no_result(tmp_path):
+    one = night.begun(tmp_path)
+    one.attempt("halve, and fail later", LR=0.5, MODE="confirm")
+    one.run("confirm", "--detach", "--runs", "1")
+    told = one.run("wait").stdout
+    assert "confirm ended after 2 of 2 runs: error, only now; begin it again" in told and "champion gave no sc" in told
+
+
 def test_confirm_refuses_changed_pins_and_says_which_run_failed(tmp_path):
     one = night.begun(tmp_path)
     one.attempt("halve", LR=0.5)

@@ -41,6 +41,50 @@ def test_setup_makes_branch_table_notes_pins_and_a_measured_baseline(tmp_path):
     assert one.git("status", "--porcelain") == ""
 
 
+def test_setup_detached_returns_at_once_and_wait_tells_of_it(tmp_path):
+    one = night.fresh(tmp_path)
+    one.edit(MODE="wait")
+    one.git("commit", "-qam", "slow")
+    out = one.run("setup", "t1", "--detach").stdout
+    assert "setup of t1 runs in the background" in out
+    assert one.git("branch", "--show-current") == "autoresearch/t1"
+    assert "no verdict yet" in one.run("wait", "--timeout", "0").stdout
+    assert "setup of t1" in one.refuse("try", "-m", "too early")
+    for run in (1, 2):
+        night.until((one.root / f"results/t1/0001/{run}/progress.jsonl").exists)
+        (one.root / f"results/t1/0001/{run}/go").touch()
+    assert "champion 0001" in one.run("wait").stdout
+    assert one.record(1)["state"] == "closed" and len(one.record(1)["trials"]) == 2
+    assert "exists" in one.refuse("setup", "t1", "--detach")
+
+
+def test_setup_detached_says_why_the_baseline_gave_no_score(tmp_path):
+    one = night.fresh(tmp_path)
+    one.edit(MODE="memory")
+    one.git("commit", "-qam", "broken")
+    one.run("setup", "t1", "--detach")
+    out = one.run("wait").stdout
+    assert "the next `setup t1` finishes it" in out and "out of memory" in out and len(out.splitlines()) <= 12
+
+
+def test_setup_pins_variables_which_later_verbs_take_from_there(tmp_path):
+    one = night.fresh(tmp_path, AUTORESEARCH_TIME_BUDGET="3", AUTORESEARCH_SCALE="tiny")
+    path = one.root / "train.py"
+    path.write_text(path.read_text() + 'print("budget:", os.environ.get("AUTORESEARCH_TIME_BUDGET"))\n')
+    one.git("commit", "-qam", "tells its budget")
+    one.run("setup", "t1", "--baseline-runs", "1")
+    later = night.Night(tmp_path, AUTORESEARCH_SCALE="")  # empty counts as unset
+    assert "keep" in later.attempt("halve", LR=0.5)
+    assert "budget: 3" in one.text("results/t1/0002/1/run.log")
+    other = night.Night(tmp_path, AUTORESEARCH_TIME_BUDGET="4")
+    other.edit(DEPTH=6)
+    err = other.refuse("try", "-m", "deeper")
+    assert "AUTORESEARCH_TIME_BUDGET must be '3' as at setup but is '4'" in err and "unset" in err
+    more = night.Night(tmp_path, AUTORESEARCH_MAX_STEPS="9")
+    assert "AUTORESEARCH_MAX_STEPS must be unset as at setup but is '9'" in more.refuse("try", "-m", "deeper")
+    assert len(one.records()) == 2
+
+
 def test_setup_refuses_a_bad_tag(tmp_path):
     one = night.fresh(tmp_path)
     assert "but got 'a b'" in one.refuse("setup", "a b")

@@ -1,15 +1,21 @@
 """Dead ends, plateau and regression, from records alone."""
 
+import math
+
 import pytest
 
 from autoresearch import signals
-from autoresearch.records import Attempt, Crash, State, Status, Trial
-from autoresearch.verdict import Verdict
+from autoresearch.records import Attempt, Crash, CrashKind, State, Status, Trial
+from autoresearch.verdict import Decision, Noise, Verdict
+
+KNOWN = Noise(0.001, math.inf)
 
 
-def past(number: int, status: str, changed: tuple[str, ...] = (), gain: float = 0.0, kind: str = "") -> Attempt:
+def past(
+    number: int, status: str, changed: tuple[str, ...] = (), gain: float = 0.0, kind: CrashKind | None = None
+) -> Attempt:
     """A closed attempt."""
-    decision = "keep" if status == "keep" else "discard"
+    decision: Decision = "keep" if status == "keep" else "discard"
     p_better = 0.999 if gain > 0 else 0.1
     verdict = Verdict(decision, -gain, 5e-4, 7e-4, 1, 2, p_better, "noise", "") if not kind else None
     crash = Crash(kind=kind, why="why") if kind else None
@@ -62,3 +68,20 @@ def test_regression_names_the_step_to_go_back_to():
     assert "backtrack 0002" in line and "0003 measures 0.0090 worse" in line
     assert signals.regression(steps, 0.01) == ""  # within noise
     assert signals.regression(steps[:2], 0.001) == "" and signals.regression(steps[:1], 0.001) == ""
+
+
+def test_drift_names_score_and_throughput():
+    history = [signals.Measured(1.0, 1000.0), signals.Measured(1.001, 1010.0)]
+    assert signals.drift(history, signals.Measured(1.0, 1000.0), KNOWN) == ""
+    assert "score moved by +0.0055" in signals.drift(history, signals.Measured(1.006, 1000.0), KNOWN)
+    assert "tokens/s moved by −5.5%" in signals.drift(history, signals.Measured(1.0, 950.0), KNOWN)
+
+
+def test_drift_needs_a_history_and_known_throughput():
+    assert signals.drift([], signals.Measured(9.0, 1.0), KNOWN) == ""
+    assert signals.drift([signals.Measured(1.0, 0.0)], signals.Measured(1.0, 900.0), KNOWN) == ""
+
+
+def test_champion_is_stale_after_the_set_number_of_attempts():
+    assert not signals.is_champion_stale(signals.CHAMPION_CHECK_ATTEMPTS - 1)
+    assert signals.is_champion_stale(signals.CHAMPION_CHECK_ATTEMPTS)

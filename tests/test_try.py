@@ -5,7 +5,7 @@ import shutil
 import night
 import pytest
 
-from autoresearch.verdict import CHAMPION_CHECK_ATTEMPTS
+from autoresearch.signals import CHAMPION_CHECK_ATTEMPTS
 
 
 def test_try_keeps_a_gain_and_moves_the_branch(tmp_path):
@@ -39,10 +39,34 @@ def test_try_discards_a_loss_and_restores_train_py_alone(tmp_path):
     one = night.begun(tmp_path)
     base, text = one.tip(), one.text("train.py")
     (one.root / "mine.txt").write_text("mine\n")
-    assert "discard" in one.attempt("shallow", DEPTH=2)
+    out = one.attempt("shallow", DEPTH=2)
+    assert "discard" in out and f"train.py is back at champion 0001 {base[:7]}" in out and "git restore" not in out
     assert one.tip() == base and one.text("train.py") == text and one.text("mine.txt") == "mine\n"
     assert one.git("status", "--porcelain") == "?? mine.txt"
     assert one.git("rev-parse", "refs/autoresearch/t1/0002^") == base
+
+
+def test_try_says_when_notes_outgrow_their_cap_by_what_is_not_its_own(tmp_path):
+    one = night.begun(tmp_path)
+    path = one.root / "notes.md"
+    path.write_text(path.read_text().replace("## What Works\n", "## What Works\n" + "- depth helps\n" * 700))
+    out = one.attempt("shallow", DEPTH=2)
+    assert "note: notes.md has 10,0" in out or "note: notes.md has 9," in out
+    assert "at most 8,192; shorten the sections above its log" in out and len(out.splitlines()) <= 12
+    words = ["analyze", "--result", "1.06", "--expected", "same", "--why", "chance", "--lesson", "go on"]
+    assert "note: notes.md has" in one.run(*words).stdout
+
+
+def test_try_leaves_a_persons_edits_in_other_files_alone(tmp_path):
+    one = night.begun(tmp_path)
+    (one.root / "page.md").write_text("a page\n")
+    one.git("add", "page.md")
+    one.git("commit", "-qm", "a page")
+    one.git("reset", "-q", "--soft", "HEAD~1")  # staged, not committed
+    (one.root / ".gitignore").write_text(night.IGNORED + "mine\n")
+    assert "keep" in one.attempt("halve", LR=0.5) and "discard" in one.attempt("shallow", DEPTH=2)
+    assert one.git("status", "--porcelain").split("\n") == ["M .gitignore", "A  page.md"]
+    assert one.git("diff-tree", "--name-only", "-r", one.record(2)["parent"], one.tip()) == "train.py"
 
 
 def test_try_takes_the_one_commit_that_the_agent_made(tmp_path):
@@ -73,16 +97,15 @@ def test_try_refuses_what_is_no_attempt_and_changes_nothing(tmp_path):
     one.git("checkout", "-q", "--", "train.py")
     (one.root / ".gitignore").write_text("*\n")
     one.edit(LR=0.5)
-    assert ".gitignore" in one.refuse("try", "-m", "too much")
     one.git("commit", "-qam", "too much")
     assert "changes .gitignore" in one.refuse("try", "-m", "too much")
     one.git("reset", "-q", "--hard", base)
     (one.root / "rules.txt").write_text("thawed\n")
-    assert f"`git checkout {base[:7]} -- FILE`" in (err := one.refuse("try", "-m", "x")) and "rules.txt" in err
+    assert f"`git diff {base[:7]} -- FILE`" in (err := one.refuse("try", "-m", "x")) and "rules.txt" in err
     one.git("checkout", "-q", "--", "rules.txt")
     one.edit(LR=0.5)
     other = night.Night(one.root, AUTORESEARCH_SCALE="gpu")
-    assert "AUTORESEARCH_SCALE must be 'unset' as at setup but is 'gpu'" in other.refuse("try", "-m", "x")
+    assert "AUTORESEARCH_SCALE must be unset as at setup but is 'gpu'" in other.refuse("try", "-m", "x")
     assert one.refuse("try", code=2) and one.refuse("try", "-m", "x", "--max-runs", "0", code=2)
     one.git("switch", "-q", "-c", "elsewhere")
     assert "`git switch`" in one.refuse("try", "-m", "x")
@@ -118,6 +141,8 @@ def test_try_records_each_kind_of_crash(tmp_path, constants, kind, words):
     crash = one.record(2)["trials"][0]["crash"]
     assert crash["kind"] == kind and words in crash["why"]
     assert f"crash  {kind}: " in out and len(out.splitlines()) <= 12
+    assert "its code: `git restore --source=refs/autoresearch/t1/0002 -- train.py`" in out
+    assert f"train.py is back at champion 0001 {base[:7]} 1.06" in out
     row = one.rows()[-1]
     assert (row["val_bpb"], row["memory_gb"], row["status"]) == ("0.000000", "0.0", "crash")
     assert one.tip() == base and one.git("status", "--porcelain") == ""
@@ -128,7 +153,7 @@ def test_try_records_each_kind_of_crash(tmp_path, constants, kind, words):
 
 def test_try_times_out_and_leaves_no_process_behind(tmp_path):
     one = night.fresh(tmp_path)
-    one.arena(night.ARENA.replace("20", "1.5"))
+    one.arena(night.ARENA.replace("120", "1.5"))
     one.run("setup", "t1", "--baseline-runs", "1")
     assert "timeout: the trial took longer than" in one.attempt("hangs", MODE="hang")
     assert not night.is_alive(one.record(2)["trials"][0]["pid"])

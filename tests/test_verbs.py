@@ -5,6 +5,8 @@ import json
 import night
 import pytest
 
+from autoresearch.commands import doctor_
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
@@ -18,7 +20,7 @@ def told(tmp_path_factory):
 
 def test_status_says_where_the_campaign_stands(told):
     out = told.run("status").stdout
-    assert "t1: 4 attempts (1 crash, 1 discard, 2 keep)" in out
+    assert "t1: 4 attempts (1 crash, 1 discard, 2 keep)" in out and "(1 run)  halve LR" in out
     assert "champion 0002" in out and "noise of one run 0.000" in out
     facts = json.loads(told.run("status", "--json").stdout)
     assert facts["champion"]["id"] == "0002" and facts["counts"] == {"crash": 1, "discard": 1, "keep": 2}
@@ -102,7 +104,12 @@ def test_analyze_writes_record_and_notes(tmp_path):
     words = ["analyze", "--result", "1.06", "--expected", "same", "--why", "chance", "--lesson", "go on"]
     assert "0001" in one.run(*words).stdout
     assert one.record(1)["analysis"] == {"result": "1.06", "expected": "same", "why": "chance", "lesson": "go on"}
-    assert "### 0001: analysis\nresult: 1.06\nvs expected: same" in one.text("notes.md")
+    entry = "### 0001: baseline\noutcome: keep  1.06"
+    assert entry in one.text("notes.md") and "\nresult: 1.06\nvs expected: same" in one.text("notes.md")
+    words[-1] = "look again"
+    one.run(*words)
+    assert one.text("notes.md").count("### 0001") == one.text("notes.md").count("\nresult: ") == 1
+    assert "lesson: look again" in one.text("notes.md") and "lesson: go on" not in one.text("notes.md")
     one.attempt("halve", LR=0.5)  # the chain of records holds
     assert one.refuse("analyze", "--result", "r", "--expected", "maybe", "--why", "w", "--lesson", "l", code=2)
 
@@ -115,14 +122,17 @@ def test_backtrack_goes_to_a_kept_attempt_by_number_or_commit(tmp_path):
     one.attempt("shallow", DEPTH=2)
     loss = one.record(3)["commit"]
     assert "must be a kept attempt" in one.refuse("backtrack", loss[:8], "--why", "x")
-    assert "is the champion already" in one.refuse("backtrack", "0002", "--why", "x")
+    assert "is the champion already" in one.refuse("backtrack", "2", "--why", "x")
+    assert "no attempt 0077" in one.refuse("backtrack", "77", "--why", "x")
     assert "no commit" in one.refuse("backtrack", "feedbeef", "--why", "x")
     one.edit(DEPTH=3)
     assert "train.py has edits" in one.refuse("backtrack", "0001", "--why", "x")
     one.git("commit", "-qam", "mine")
     assert "`try` your commit" in one.refuse("backtrack", "0001", "--why", "x")
     one.git("reset", "-q", "--hard", kept)
-    assert "as attempt 0004" in one.run("backtrack", "0001", "--why", "wrong way").stdout
+    out = one.run("backtrack", "1", "--why", "wrong way").stdout
+    assert out == f"attempt 0004: back from {kept[:7]} to {base[:7]}: baseline\n"
+    assert "(2 runs)  back from" in one.run("status").stdout
     assert one.tip() == base and one.text("train.py") == text and one.git("status", "--porcelain") == ""
     assert one.rows()[-1]["status"] == "backtrack" and one.rows()[-1]["reasoning"] == "wrong way"
     one.run("backtrack", kept[:10], "--why", "no")
@@ -135,6 +145,7 @@ def test_backtrack_goes_to_a_kept_attempt_by_number_or_commit(tmp_path):
 def test_doctor_names_what_to_mend(told):
     done = told.run("doctor", code=None)
     assert "ok    records: 4 attempts" in done.stdout and "ok    arena" in done.stdout
+    assert done.returncode == ("MEND" in done.stdout) and "MEND  load" not in done.stdout
     (told.root / "rules.txt").write_text("thawed\n")
     try:
         done = told.run("doctor", "--json", code=1)
@@ -142,6 +153,13 @@ def test_doctor_names_what_to_mend(told):
         assert not found["records"]["ok"] and "rules.txt" in found["records"]["what"]
     finally:
         (told.root / "rules.txt").write_text("frozen\n")
+
+
+def test_doctor_warns_of_load_without_failing_and_of_edits_before_setup(tmp_path):
+    assert {state for _, state, _ in doctor_.check_load()} <= {"ok", "WARN"}
+    one = night.fresh(tmp_path)
+    (one.root / "rules.txt").write_text("thawed\n")
+    assert "MEND  edits: rules.txt; setup wants tracked files clean" in one.run("doctor", code=1).stdout
 
 
 def test_broken_pipe_is_no_error(told):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from autoresearch import verdict
-from autoresearch.verdict import Measured, Noise, Terms, decide, drift, estimate_noise, headline, probability_below
+from autoresearch.verdict import Noise, Terms, decide, estimate_noise, headline, probability_below
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = Noise(0.001, math.inf)
@@ -163,24 +163,36 @@ def test_headline_shows_what_the_noise_allows(candidate, champion, sigma, expect
     assert headline(decide(candidate, champion, Noise(sigma, math.inf))) == expected
 
 
-# Drift
+# The champion's luck
 
 
-def test_drift_names_score_and_throughput():
-    history = [Measured(1.0, 1000.0), Measured(1.001, 1010.0)]
-    assert drift(history, Measured(1.0, 1000.0), KNOWN) is None
-    assert "score moved by +0.0055" in drift(history, Measured(1.006, 1000.0), KNOWN)
-    assert "tokens/s moved by −5.5%" in drift(history, Measured(1.0, 950.0), KNOWN)
+def test_luck_is_the_share_of_noise_in_the_step_and_thins_out():
+    kept = decide([0.996], [1.0, 1.0], KNOWN)
+    assert kept.decision == "keep"
+    assert verdict.luck_of(kept, 1) == pytest.approx(2 / 3 * 1.5e-6 / 0.004)
+    assert verdict.luck_of(kept, 4) == pytest.approx(verdict.luck_of(kept, 1) / 4)
+    barely = decide([0.9999], [1.0, 1.0], KNOWN, Terms(once=True))
+    assert verdict.luck_of(barely, 1) == pytest.approx(2 / 3 * 1e-4), "never more than the step itself"
+    assert verdict.luck_of(decide([1.0009], [1.0] * 6, KNOWN, SIMPLER), 1) == 0
 
 
-def test_drift_needs_a_history_and_known_throughput():
-    assert drift([], Measured(9.0, 1.0), KNOWN) is None
-    assert drift([Measured(1.0, 0.0)], Measured(1.0, 900.0), KNOWN) is None
+def test_luck_is_most_of_what_selection_adds_and_no_more():
+    luck: list[float] = []
+    added: list[float] = []
+    rng = random.Random(3)
+    while len(luck) < 2000:
+        effect, champion = rng.uniform(1, 6), [rng.gauss(0, 1), rng.gauss(0, 1)]
+        runs = [rng.gauss(-effect, 1)]
+        if (kept := decide(runs, champion, Noise(1.0, math.inf))).decision == "keep":
+            luck.append(verdict.luck_of(kept, 1))
+            added.append(-effect - runs[0])
+    assert 0.5 * sum(added) < sum(luck) < sum(added)
 
 
-def test_champion_is_stale_after_the_set_number_of_attempts():
-    assert not verdict.is_champion_stale(verdict.CHAMPION_CHECK_ATTEMPTS - 1)
-    assert verdict.is_champion_stale(verdict.CHAMPION_CHECK_ATTEMPTS)
+def test_luck_counts_for_the_candidate():
+    champion = [1.0] * 6
+    without, allowed = decide([0.999], champion, KNOWN), decide([0.999], champion, KNOWN, luck=5e-4)
+    assert allowed.p_better > without.p_better and allowed.difference == without.difference
 
 
 # Properties
@@ -235,9 +247,9 @@ def test_verdict_never_falls_when_the_candidate_gets_better(candidate, champion,
 
 
 @unhurried
-@given(offsets, champions, freedoms, st.integers(1, 5))
-def test_verdict_never_keeps_a_worse_mean(candidate, champion, df, max_runs):
-    found = decide(candidate, champion, Noise(1.0, df), Terms(max_runs=max_runs))
+@given(offsets, champions, freedoms, st.integers(1, 5), st.floats(0, 0.5))
+def test_verdict_never_keeps_a_worse_mean(candidate, champion, df, max_runs, luck):
+    found = decide(candidate, champion, Noise(1.0, df), Terms(max_runs=max_runs), luck)
     assert found.decision != "keep" or found.difference < 0
 
 

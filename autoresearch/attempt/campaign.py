@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -54,7 +54,8 @@ class Campaign:
                 f"the branch must be {PREFIX}<tag> but is {branch or 'detached'!r}; "
                 "begin with `uv run -m autoresearch setup TAG`, or `git switch` to yours"
             )
-        return cls(repo, arenas.load(repo.root), tag or branch.removeprefix(PREFIX), variables, say)
+        opened = cls(repo, arenas.load(repo.root), tag or branch.removeprefix(PREFIX), variables, say)
+        return replace(opened, variables=opened.with_pinned_settings())
 
     @cached_property
     def common(self) -> Path:
@@ -103,6 +104,13 @@ class Campaign:
         names = [f"AUTORESEARCH_{name}" for name in SETTINGS]
         return {name: self.variables[name] for name in names if self.variables.get(name)}
 
+    def with_pinned_settings(self) -> dict[str, str]:
+        """The environment, in which what is unset reads as it was at `setup`."""
+        if not self.ledger.is_begun:
+            return dict(self.variables)
+        unset = {name: value for name, value in self.pins.settings.items() if not self.variables.get(name)}
+        return {**self.variables, **unset}
+
     def frozen_files(self) -> dict[str, str]:
         """sha256 of every frozen file, as it lies in the working tree; the rules themselves are always frozen."""
         patterns = [*self.arena.frozen, arenas.NAME]
@@ -128,9 +136,10 @@ class Campaign:
         now, then = self.settings(), self.pins.settings
         for name in sorted(now.keys() | then.keys()):
             if now.get(name) != then.get(name):
+                pinned_as = repr(then[name]) if name in then else "unset"
                 raise Refused(
-                    f"{name} must be {then.get(name, 'unset')!r} as at setup but is {now.get(name, 'unset')!r}: "
-                    "scores of different regimes do not compare"
+                    f"{name} must be {pinned_as} as at setup but is {now.get(name)!r}: scores of different regimes "
+                    f"do not compare; `unset {name}` takes what setup saw"
                 )
 
     # --- what the records say

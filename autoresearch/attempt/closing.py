@@ -68,14 +68,28 @@ def _note(campaign: Campaign, attempt: Attempt) -> None:
         f"risk: {reasoning.risk}" if reasoning.risk else "",
         f"outcome: {outcome(attempt)}",
     ]
-    title = f"{attempt.name}: {attempt.description}"
     path = campaign.repo.root / "notes.md"
-    if path.exists() and f"### {title}\n" in path.read_text(errors="replace"):
+    if path.exists() and f"### {title_of(attempt)}\n" in path.read_text(errors="replace"):
         return
     try:
-        notes.append_entry(campaign.repo.root, title, "\n".join(filter(None, lines)))
+        num_bytes = notes.append_entry(campaign.repo.root, title_of(attempt), "\n".join(filter(None, lines)))
     except (Damaged, UnicodeDecodeError) as error:
         attempt.notices.append(f"notes.md was left as it is: {error}")
+        return
+    if problem := over_cap(num_bytes):
+        attempt.notices.append(problem)
+
+
+def title_of(attempt: Attempt) -> str:
+    """The heading of an attempt in notes.md."""
+    return f"{attempt.name}: {attempt.description}"
+
+
+def over_cap(num_bytes: int) -> str:
+    """What to say of notes.md when the sections that are the agent's own outgrow it; empty when they do not."""
+    if num_bytes <= notes.CAP_BYTES:
+        return ""
+    return f"notes.md has {num_bytes:,} bytes, at most {notes.CAP_BYTES:,}; shorten the sections above its log"
 
 
 def outcome(attempt: Attempt) -> str:
@@ -89,6 +103,35 @@ def outcome(attempt: Attempt) -> str:
     if crash:
         return f"{status}  {crash.kind}: {crash.why}"
     return f"{status}  {', '.join(f'{score:.6f}' for score in attempt.scores())}".rstrip()
+
+
+def whereabouts(campaign: Campaign, attempt: Attempt) -> list[str]:
+    """Where the mutable files stand after an attempt, and what brings the code of a crash back."""
+    names, verb = " ".join(campaign.arena.mutable), "is" if len(campaign.arena.mutable) == 1 else "are"
+    champion = champion_line(campaign, campaign.attempts())
+    if signals.is_cut_off(attempt):
+        return [champion, f"{names} {verb} as you edited; the same code may be tried again"]
+    if attempt.status not in (Status.DISCARD, Status.CRASH) or campaign.repo.dirty(campaign.arena.mutable):
+        return [champion]
+    code = f"its code: `git restore --source={campaign.ref(attempt.id)} -- {names}`"
+    return [code] * (attempt.status == Status.CRASH) + [f"{names} {verb} back at {champion}"]
+
+
+def champion_line(campaign: Campaign, attempts: list[Attempt]) -> str:
+    """Which attempt is the champion, and what it measures."""
+    champion = campaign.champion(attempts)
+    scores = measurements(attempts, campaign.pins.regime).get(champion.commit, [])
+    return f"champion {champion.name} {champion.commit[:7]} {mean_of(scores)}"
+
+
+def mean_of(scores: list[float]) -> str:
+    """The mean of some runs, and how many they are."""
+    return f"{sum(scores) / len(scores):.6f} ({count_of(len(scores), 'run')})" if scores else "unmeasured"
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number and what it counts."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def directives(campaign: Campaign, attempts: list[Attempt]) -> list[str]:
@@ -137,7 +180,7 @@ def backtrack(campaign: Campaign, commit: str, why: str, now: str) -> Attempt:
         state=State.DECIDED,
         commit=commit,
         parent=champion.commit,
-        description=f"back from {champion.commit[:7]} to {commit[:7]}",
+        description=f"back from {champion.commit[:7]} to {commit[:7]}: {kept[commit].description}",
         reasoning=Reasoning(hypothesis=why),
         regime=campaign.pins.regime,
         code=kept[commit].code,

@@ -6,7 +6,7 @@ Each step is on disk before the next begins, so that the same function takes up 
 import sys
 from collections.abc import Callable
 
-from autoresearch import process, referee, verdict
+from autoresearch import process, referee, signals, verdict
 from autoresearch.attempt import begin, closing, trial
 from autoresearch.attempt.campaign import Campaign, epochs, measurements
 from autoresearch.errors import Damaged, NoGoodTrial
@@ -98,7 +98,16 @@ def _judge(campaign: Campaign, attempt: Attempt) -> verdict.Verdict:
         deletes_more=deleted > added,
         once=attempt.once,
     )
-    return verdict.decide(attempt.scores(), champion, campaign.noise(attempts), terms)
+    luck = luck_of_champion(attempts, attempt.parent, champion)
+    return verdict.decide(attempt.scores(), champion, campaign.noise(attempts), terms, luck)
+
+
+def luck_of_champion(attempts: list[Attempt], commit: str, scores: list[float]) -> float:
+    """What selection adds to the champion's mean, as long as the runs for which it was kept are part of that."""
+    kept = next((one for one in attempts if one.commit == commit and one.status == Status.KEEP), None)
+    if not kept or not kept.verdict or scores[: len(kept.scores())] != kept.scores():
+        return 0.0
+    return verdict.luck_of(kept.verdict, len(scores))
 
 
 def champion_is_due(campaign: Campaign, attempt: Attempt) -> bool:
@@ -114,7 +123,7 @@ def champion_is_due(campaign: Campaign, attempt: Attempt) -> bool:
         if any(one.commit == attempt.parent for one in (*earlier.trials, *earlier.champion_trials)):
             break
         since += 1
-    return verdict.is_champion_stale(since) or attempt.parent not in measurements(attempts, attempt.regime)
+    return signals.is_champion_stale(since) or attempt.parent not in measurements(attempts, attempt.regime)
 
 
 def watch_drift(campaign: Campaign, attempt: Attempt, latest: Trial) -> None:
@@ -131,14 +140,14 @@ def watch_drift(campaign: Campaign, attempt: Attempt, latest: Trial) -> None:
     ]
     others = epochs(attempts[:-1], attempt.regime)[-1]
     if before and others:
-        attempt.drift = verdict.drift(before, measured(latest), campaign.noise(attempts[:-1])) or ""
+        attempt.drift = signals.drift(before, measured(latest), campaign.noise(attempts[:-1]))
         campaign.record(attempt)
 
 
-def measured(one: Trial) -> verdict.Measured:
+def measured(one: Trial) -> signals.Measured:
     """Score and pace of a trial."""
     seconds, tokens_m = one.metrics.training_seconds or 0.0, one.metrics.total_tokens_M or 0.0
-    return verdict.Measured(one.score or 0.0, 1e6 * tokens_m / seconds if seconds else 0.0)
+    return signals.Measured(one.score or 0.0, 1e6 * tokens_m / seconds if seconds else 0.0)
 
 
 def _enforce(campaign: Campaign, attempt: Attempt, status: Status) -> Status:

@@ -28,7 +28,7 @@ def prepare_tag(campaign: Campaign, start: str, now: str) -> Attempt:
         Refused: a bad or existing tag, edits in tracked files, missing data; each with what mends it.
     """
     repo, ledger = campaign.repo, campaign.ledger
-    is_begun = (ledger.folder / "pins.json").exists()
+    is_begun = ledger.is_begun
     check_tag(campaign, is_begun)
     commit = campaign.pins.baseline if is_begun else repo.resolve(start)
     if dirty := repo.dirty():

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from autoresearch import notes
-from autoresearch.attempt import setup
+from autoresearch.attempt import closing, setup
 from autoresearch.commands import terminal
 from autoresearch.errors import Refused
 from autoresearch.records import Analysis, State
@@ -27,6 +27,8 @@ def main(
             raise Refused("there must be a finished attempt to analyze; run `uv run -m autoresearch wait`")
         attempt.analysis = Analysis(result=result, expected=expected, why=why, lesson=lesson)
         campaign.record(attempt)
-        block = f"result: {result}\nvs expected: {expected}\nwhy: {why}\nlesson: {lesson}"
-        notes.append_entry(campaign.repo.root, f"{attempt.name}: analysis", block)
+        block = {"result": result, "vs expected": expected, "why": why, "lesson": lesson}
+        num_bytes = notes.add_analysis(campaign.repo.root, closing.title_of(attempt), block)
     print(f"analysis of attempt {attempt.name} is in its record and in notes.md")
+    if problem := closing.over_cap(num_bytes):
+        print(f"note: {problem}")

@@ -36,15 +36,11 @@ def main(as_json: terminal.Json = False) -> None:
         terminal.print_json(facts)
         return
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"{campaign.tag}: {len(attempts)} attempts ({counted}), regime {campaign.pins.regime}")
-    print(f"champion {champion.name} {champion.commit[:7]} {mean(scores)} ({len(scores)} runs) {champion.description}")
-    print(f"baseline {mean(first)} ({len(first)} runs); noise of one run {f'{noise:.5f}' if noise else 'unknown'}")
+    print(f"{campaign.tag}: {closing.count_of(len(attempts), 'attempt')} ({counted}), regime {campaign.pins.regime}")
+    print(f"{closing.champion_line(campaign, attempts)}  {champion.description}")
+    known = f"{noise:.5f}" if noise else "unknown"
+    print(f"baseline {closing.mean_of(first)}; noise of one run {known}")
     for name in open_ones:
         print(f"attempt {name} is open; `uv run -m autoresearch wait`, or the next `try` finishes what was cut off")
     for line in directives:
         print(line)
-
-
-def mean(scores: list[float]) -> str:
-    """The mean of some scores as text."""
-    return f"{sum(scores) / len(scores):.6f}" if scores else "unmeasured"

@@ -1,14 +1,12 @@
 """try -m DESC."""
 
-import subprocess
-import sys
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 
 from autoresearch.attempt import begin, closing, judge
 from autoresearch.attempt.campaign import Campaign
-from autoresearch.commands import terminal
+from autoresearch.commands import background, terminal
 from autoresearch.errors import Interrupted
 from autoresearch.records import Attempt, Reasoning, State, Status
 
@@ -27,7 +25,7 @@ def main(
     max_runs: Annotated[int, typer.Option(min=1, max=9, help="Runs of the candidate at most.")] = 3,
     gpu: Annotated[int | None, typer.Option(min=0, help="Device to hold and to run on.")] = None,
     sandbox: Annotated[bool, typer.Option(help="Confine the run; without it the record says `sealed: open`.")] = True,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once; see `wait`.")] = False,
+    detach: background.Detach = False,
     finish: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run one attempt."""
@@ -47,7 +45,10 @@ def main(
         for lock in locks:
             terminal.name_holder(lock, f"attempt {attempt.name}")
         if detach:
-            start_detached(campaign, attempt, gpu, locks)
+            words = ["try", "--finish", str(attempt.id), *([] if gpu is None else ["--gpu", str(gpu)])]
+            words += [] if sandbox else ["--no-sandbox"]
+            out = campaign.ledger.folder / f"{attempt.name}.out"
+            background.hand_over(campaign, f"attempt {attempt.name}", words, out, locks)
         else:
             end(campaign, attempt)
 
@@ -65,32 +66,18 @@ def end(campaign: Campaign, attempt: Attempt) -> None:
         raise Interrupted("stopped; the branch is at the champion, your edit is still in the files")
 
 
-def start_detached(campaign: Campaign, attempt: Attempt, gpu: int | None, locks: list[IO[str]]) -> None:
-    """Hand the attempt and the locks to a process of its own."""
-    command = [sys.executable, "-m", "autoresearch", "try", "--finish", str(attempt.id)]
-    command += [] if gpu is None else ["--gpu", str(gpu)]
-    command += [] if campaign.sandboxed else ["--no-sandbox"]
-    with open(campaign.ledger.folder / f"{attempt.name}.out", "wb") as out:
-        child = subprocess.Popen(
-            command, cwd=campaign.repo.root, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-            pass_fds=[lock.fileno() for lock in locks],
-        )  # fmt: skip
-    for lock in locks:
-        terminal.name_holder(lock, f"attempt {attempt.name}", child.pid)
-    print(f"attempt {attempt.name} runs in the background; `uv run -m autoresearch wait` tells when it is done")
-
-
 def report(campaign: Campaign, attempt: Attempt) -> None:
-    """At most 12 lines: what happened, and what the history says should come next."""
+    """At most 12 lines: what happened, where train.py stands, and what the history says should come next."""
     lines = [f"attempt {attempt.name} {attempt.commit[:7]} {attempt.description}", closing.outcome(attempt)]
     last = attempt.trials[-1].metrics if attempt.trials else None
-    if last and last.num_steps:
-        tokens = f", {last.total_tokens_M:.1f}M tokens" if last.total_tokens_M else ""
-        lines.append(f"{last.num_steps} steps{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
     crash = next((one.crash for one in attempt.trials if one.crash), None)
     if crash and attempt.status == Status.CRASH:
         lines += crash.tail.splitlines()[-3:]
         lines.append(f"the whole of it: `uv run -m autoresearch show {attempt.name}`")
+    elif last and last.num_steps:
+        tokens = f", {last.total_tokens_M:.1f}M tokens" if last.total_tokens_M else ""
+        lines.append(f"{last.num_steps} steps{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
+    lines += closing.whereabouts(campaign, attempt)
     lines += [f"note: {' '.join(notice.split())}" for notice in attempt.notices[:2]]
     lines += closing.directives(campaign, campaign.attempts())[:2]
     print("\n".join(line[:WIDTH] for line in lines))

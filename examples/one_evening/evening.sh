@@ -1,34 +1,36 @@
 #!/bin/sh
 # One evening in small: a gain, a loss, a crash, a step back, and what stands up when it is measured again.
-# Run it in a fresh repository that has been set up with `prepare`; here train.py is a stand-in that takes no time.
+# Run it in a fresh clone of this repository: `sh examples/one_evening/evening.sh`, a few minutes on two cores.
 set -eu
-autoresearch() { "${PYTHON:-python3}" -m autoresearch "$@"; }
+run() { ${RUN:-uv run} "$@"; }
+autoresearch() { run -m autoresearch "$@"; }
 edit() { sed "s/^$1 = .*/$1 = $2/" train.py > train.new && mv train.new train.py; }
+small() { AUTORESEARCH_SCALE=tiny AUTORESEARCH_MAX_STEPS=30 "$@"; } # setup remembers both
 
-echo '# measure the baseline'
-autoresearch setup nov20
+echo '# make the data, measure the baseline'
+small run prepare.py > run.log
+small autoresearch setup nov20
 
 echo '# a gain'
-edit LR 0.5
-autoresearch try -m "halve LR" --hypothesis "the loss is jagged: LR is too high" --evidence "run.log" --risk "slower start"
-autoresearch analyze --result "better by far" --expected better --why "LR was too high" --lesson "look at LR first"
+edit COPY_ORDERS 2
+autoresearch try -m "embed what followed before" --hypothesis "-0.1: identifiers repeat within a row" \
+  --evidence "docs/log.md" --risk "slower steps"
+autoresearch analyze --result "better by far" --expected better --why "rows repeat themselves" --lesson "look at the data"
 
 echo '# a loss'
-edit DEPTH 2
-autoresearch try -m "shallower" --hypothesis "more steps in the same time"
+edit EMBEDDING_LR 0.001
+autoresearch try -m "slow embeddings" --hypothesis "less noise"
 
 echo '# a crash'
-edit MODE '"memory"'
-autoresearch try -m "twice as wide" --hypothesis "there is memory left"
+edit LOGIT_CAP 0.0
+autoresearch try -m "no logits" --hypothesis "none"
 
-echo '# another gain, and back again'
-edit DEPTH 6
-autoresearch try -m "deeper" --hypothesis "depth is what is missing"
-autoresearch backtrack 0002 --why "to see how to go back"
-autoresearch backtrack 0005 --why "and forth"
+echo '# a step back, and forth again'
+autoresearch backtrack 1 --why "to see how to go back"
+autoresearch backtrack 2 --why "and forth"
 
 echo '# what stands up'
 autoresearch log
-autoresearch confirm --runs 2
+autoresearch confirm --runs 1
 autoresearch ablate
 autoresearch status
