@@ -84,9 +84,8 @@ SPLIT_PATTERN = (
 )
 SPECIAL_TOKENS = ("<|bos|>", "<|reserved_1|>", "<|reserved_2|>", "<|reserved_3|>")
 LOSS_SLICE = 2**24  # logits turned to fp32 at once (64 MiB)
-TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit
+TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit, 128 at most
 CHECKPOINTS_KEPT = 8
-CANCELLED = 42  # exit code
 
 
 def _setting(name: str, default: float | None, least: float = 1e-9, whole: bool = True) -> Any:
@@ -105,7 +104,7 @@ LOGITS_AT_ONCE = 2**23 if DEVICE.type == "cpu" else 2**27  # of an evaluation ba
 SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" else "cpu")
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
-VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = SCALES[SCALE]
+VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = max(SCALES[SCALE][0], 260), *SCALES[SCALE][1:]  # all bytes, at least
 TOKENIZER_CHARS = 500_000_000 if SCALE == "gpu" else 25_000_000  # of training text, to learn the tokenizer from
 TIME_BUDGET = _setting("TIME_BUDGET", 300, whole=False)
 MAX_STEPS = _setting("MAX_STEPS", None, least=1)
@@ -525,6 +524,7 @@ class Loader(Iterator[tuple[Tensor, Tensor, int]]):
 
 def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
     """Batches of `split`: inputs (B, T) int64, targets (B, T) int64, epoch; on DEVICE, in an order set by SEED."""
+    trial_dir()  # which keeps the code that runs from here on
     return Loader(Tokens.load(split).ids, (B, T), SEED if split == "train" else None, DEVICE)
 
 
@@ -555,7 +555,7 @@ def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch
         rows = torch.from_numpy(padded[begin : begin + B * T + 1].astype(np.int64)).to(DEVICE)
         inputs, targets = rows[:-1].view(B, T), rows[1:].view(B, T)
         stats, weights = _token_stats(model, inputs, targets), sizes[targets]
-        nats += torch.where(weights > 0, stats[0] - stats[1], 0.0).sum(-1).cpu().double().sum().item()
+        nats += torch.where(weights > 0, stats[0], 0.0).sum(-1).cpu().double().sum().item()
         num_bytes += int(weights.sum())
         if not math.isfinite(nats):
             raise NonFinite(f"every token must have a finite loss but up to token {begin + B * T} their sum is {nats}")
@@ -566,7 +566,7 @@ def bits_per_byte(model: nn.Module, ids: np.ndarray, tokenizer: Tokenizer, batch
 
 
 def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """(2, B, T) fp32: log of the normaliser and the target's logit, from logits turned to fp32 in slices."""
+    """(2, B, T) fp32: loss and the target's logit, from logits turned to fp32 in slices."""
     logits = model(inputs)
     if getattr(logits, "shape", None) != (*inputs.shape, VOCAB_SIZE):
         found = getattr(logits, "shape", type(logits).__name__)
@@ -575,12 +575,12 @@ def _token_stats(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     slices = zip(*(tensor.split(max(1, LOSS_SLICE // VOCAB_SIZE)) for tensor in (flat, wanted)), strict=True)
     losses = torch.cat([F.cross_entropy(part.float(), target, reduction="none") for part, target in slices])
     chosen = flat.gather(1, wanted[:, None]).squeeze(1).float()
-    return torch.stack([losses + chosen, chosen]).view(2, *inputs.shape)
+    return torch.stack([losses, chosen]).view(2, *inputs.shape)
 
 
 def _check_causal_and_stateless(model: nn.Module, inputs: Tensor, targets: Tensor, stats: Tensor) -> None:
     """Run every other row again in new company, then all with the tokens after a cut changed, another cut in each."""
-    (B, T), rows, allowed = inputs.shape, torch.arange(len(inputs)), TOLERANCE * max(1.0, stats.abs().max().item())
+    (B, T), rows, allowed = inputs.shape, torch.arange(len(inputs)), TOLERANCE * stats.abs().max().clamp(1, 128).item()
 
     def refuse(error: type[PrepareError], moves: Tensor, at: Tensor | int, rule: str) -> None:
         moved = max(moves.max().item(), 16 * moves[:, rows, at].mean().item())  # one logit, or those at the cut
@@ -695,16 +695,17 @@ class Clock:
         if channel := _channel():
             channel.acknowledge(self.rates[-1])
 
-    def report(self) -> dict[str, float | str]:
+    def report(self) -> dict[str, float | str | bool]:
         """How the schedule ended, for the summary (rates of the first parameter group)."""
         rates = self.rates or [math.nan]
-        last = len(list(itertools.takewhile(lambda rate: rate == rates[-1], reversed(rates))))
+        last = sum(1 for _ in itertools.takewhile(lambda rate: rate == rates[-1], reversed(rates)))
         return {
             "schedule_p_end": round(self.latest, 4),
             "schedule_lr_max": max(rates),
             "schedule_lr_last": rates[-1],
             "schedule_frac_updates_at_floor": round(last / len(rates), 4) if rates[-1] < max(rates) else 0.0,
             "schedule_ended_by": "steps" if self.num_steps >= self.max_steps else "seconds",
+            "schedule_exhausted": rates[-1] < max(rates) and last > 1 + len(rates) / 20,  # too early, that is
         }
 
 
@@ -759,14 +760,14 @@ class Channel:
                 raise ClockError(f"{identity} seq {seq} must be of {self.identity} and after {self.seq}")
             if command.get("cancel"):
                 print("cancelled on request", flush=True)
-                sys.exit(CANCELLED)
+                sys.exit(42)
             if not 0 <= command["lr_scale"] < math.inf:
                 raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
             plan = command["plan"] and Schedule(**command["plan"])
             self.waiting.append(command | {"plan": plan, "effective_step": int(command["effective_step"])})
             self.waiting.sort(key=lambda waiting: waiting["effective_step"])
             self.seq = seq
-        except (ValueError, TypeError, KeyError, ClockError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, ClockError) as error:
             print(f"control.json refused: {type(error).__name__}: {error}", flush=True)
 
     def acknowledge(self, lr: float) -> None:
@@ -787,11 +788,14 @@ def _channel() -> Channel | None:
 
 @functools.cache
 def trial_dir() -> Path:
-    """This run's folder; by hand `results/manual`, emptied at each run that is not a resumed one."""
+    """This run's folder, with the code as it began; by hand `results/manual`, emptied unless the run is resumed."""
     path = Path(os.environ.get("AUTORESEARCH_TRIAL_DIR") or HERE / "results" / "manual")
     if path == HERE / "results" / "manual" and not RESUME:
         shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True, exist_ok=True)
+    (path / "code").mkdir(parents=True, exist_ok=True)
+    if not SUPERVISED and (main_file := getattr(sys.modules["__main__"], "__file__", None)):
+        shutil.copyfile(main_file, path / "code" / "train.py")
+        shutil.copyfile(__file__, path / "code" / "prepare.py")
     return path
 
 
@@ -848,7 +852,7 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loa
 
 
 def save_submission(model: nn.Module) -> None:
-    """Write submission/{weights.pt, config.json} and, by hand, the code beside it; nothing is lost if scoring fails."""
+    """Write submission/{weights.pt, config.json}, so that nothing is lost if scoring fails."""
     inner, folder = unwrap(model), trial_dir()
     with replacing(folder / "submission" / "weights.pt") as file:
         torch.save({name.replace("_orig_mod.", ""): value.cpu() for name, value in inner.state_dict().items()}, file)
@@ -857,10 +861,6 @@ def save_submission(model: nn.Module) -> None:
     except (AttributeError, TypeError) as error:
         if SUPERVISED:
             raise PrepareError(f"model.config must be the JSON dict given to build_model but: {error}") from error
-    if not SUPERVISED and (main_file := getattr(sys.modules["__main__"], "__file__", None)):
-        (folder / "code").mkdir(exist_ok=True)
-        shutil.copyfile(main_file, folder / "code" / "train.py")
-        shutil.copyfile(__file__, folder / "code" / "prepare.py")
 
 
 def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:

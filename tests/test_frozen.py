@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "434fa26c8ee3d05f890876dd403ff226f894618283ce6f378a470a6898fdba73"
+PIN = "ca6eeef20cea0f495d297ee2bf8e0909dee1dc1d07adaa21c645d200210c4fc6"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
