@@ -93,10 +93,9 @@ SPLIT_PATTERN = (
 )
 SPECIAL_TOKENS = ("<|bos|>", "<|reserved_1|>", "<|reserved_2|>", "<|reserved_3|>")
 LOSS_SLICE = 2**24  # logits turned to fp32 at once (64 MiB)
-TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit
+TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit, 128 at most
 ANSWER_S = 120  # the longest that a player may take to load, or for one batch
 CHECKPOINTS_KEPT = 8
-CANCELLED = 42  # exit code
 
 
 def _setting(name: str, default: float | None, least: float = 1e-9, whole: bool = True) -> Any:
@@ -115,7 +114,7 @@ LOGITS_AT_ONCE = 2**23 if DEVICE.type == "cpu" else 2**27  # of an evaluation ba
 SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" else "cpu")
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
-VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = SCALES[SCALE]
+VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = max(SCALES[SCALE][0], 260), *SCALES[SCALE][1:]  # all bytes, at least
 TOKENIZER_CHARS = 500_000_000 if SCALE == "gpu" else 25_000_000  # of training text, to learn the tokenizer from
 TIME_BUDGET = _setting("TIME_BUDGET", 300, whole=False)
 MAX_STEPS = _setting("MAX_STEPS", None, least=1)
@@ -536,6 +535,7 @@ class Loader(Iterator[tuple[Tensor, Tensor, int]]):
 
 def make_dataloader(tokenizer: Tokenizer, B: int, T: int, split: str) -> Loader:
     """Batches of `split`: inputs (B, T) int64, targets (B, T) int64, epoch; on DEVICE, in an order set by SEED."""
+    trial_dir()  # which keeps the code that runs from here on
     return Loader(Tokens.load(split).ids, (B, T), SEED if split == "train" else None, DEVICE)
 
 
@@ -575,7 +575,7 @@ def bits_per_byte(model: Any, ids: np.ndarray, tokenizer: Tokenizer, batch_size:
         if job < 0 or job == chosen:
             kept[job if job < 0 else 0] = stats.cpu()
         if job >= 0:
-            nats[job] = torch.where(sizes[targets[job]] > 0, (stats[0] - stats[1]).cpu(), 0.0).double().sum()
+            nats[job] = torch.where(sizes[targets[job]] > 0, stats[0].cpu(), 0.0).double().sum()
             if not nats[job].isfinite():
                 raise NonFinite(f"every token must have a finite loss but those of a batch sum to {nats[job]}")
     checks.judge(kept[0], kept[-1], kept[-2])
@@ -589,13 +589,13 @@ def rows_at_once(wanted: int) -> int:
 
 
 def _token_stats(logits: Any, targets: Tensor) -> Tensor:
-    """(2, B, T) fp32: log of the normaliser and the target's logit, from logits turned to fp32 in slices."""
+    """(2, B, T) fp32: loss and the target's logit, from logits turned to fp32 in slices."""
     expect_logits(logits, targets)
     flat, wanted = logits.reshape(-1, VOCAB_SIZE), targets.reshape(-1)
     slices = zip(*(tensor.split(max(1, LOSS_SLICE // VOCAB_SIZE)) for tensor in (flat, wanted)), strict=True)
     losses = torch.cat([F.cross_entropy(part.float(), target, reduction="none") for part, target in slices])
     chosen = flat.gather(1, wanted[:, None]).squeeze(1).float()
-    return torch.stack([losses + chosen, chosen]).view(2, *targets.shape)
+    return torch.stack([losses, chosen]).view(2, *targets.shape)
 
 
 def expect_logits(logits: Any, inputs: Tensor) -> Tensor:
@@ -624,7 +624,7 @@ class _Checks:
             (Stateful, again, self.same, -1, "a row must give the same logits again, in any company"),
             (NonCausal, changed, self.kept, self.cuts, "logits must not depend on later tokens"),
         )
-        allowed = TOLERANCE * max(1.0, stats.abs().max().item())
+        allowed = TOLERANCE * stats.abs().max().clamp(1, 128).item()
         for error, found, where, at, rule in rules:
             moves = (found - stats).abs() * where
             moved = max(moves.max().item(), 16 * moves[:, self.rows, at].mean().item())  # one, or those at the cut
@@ -813,16 +813,17 @@ class Clock:
         if channel := _channel():
             channel.acknowledge(self.rates[-1])
 
-    def report(self) -> dict[str, float | str]:
+    def report(self) -> dict[str, float | str | bool]:
         """How the schedule ended, for the summary (rates of the first parameter group)."""
         rates = self.rates or [math.nan]
-        last = len(list(itertools.takewhile(lambda rate: rate == rates[-1], reversed(rates))))
+        last = sum(1 for _ in itertools.takewhile(lambda rate: rate == rates[-1], reversed(rates)))
         return {
             "schedule_p_end": round(self.latest, 4),
             "schedule_lr_max": max(rates),
             "schedule_lr_last": rates[-1],
             "schedule_frac_updates_at_floor": round(last / len(rates), 4) if rates[-1] < max(rates) else 0.0,
             "schedule_ended_by": "steps" if self.num_steps >= self.max_steps else "seconds",
+            "schedule_exhausted": rates[-1] < max(rates) and last > 1 + len(rates) / 20,  # too early, that is
         }
 
 
@@ -877,14 +878,14 @@ class Channel:
                 raise ClockError(f"{identity} seq {seq} must be of {self.identity} and after {self.seq}")
             if command.get("cancel"):
                 print("cancelled on request", flush=True)
-                sys.exit(CANCELLED)
+                sys.exit(42)
             if not 0 <= command["lr_scale"] < math.inf:
                 raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
             plan = command["plan"] and Schedule(**command["plan"])
             self.waiting.append(command | {"plan": plan, "effective_step": int(command["effective_step"])})
             self.waiting.sort(key=lambda waiting: waiting["effective_step"])
             self.seq = seq
-        except (ValueError, TypeError, KeyError, ClockError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, ClockError) as error:
             print(f"control.json refused: {type(error).__name__}: {error}", flush=True)
 
     def acknowledge(self, lr: float) -> None:
@@ -905,11 +906,14 @@ def _channel() -> Channel | None:
 
 @functools.cache
 def trial_dir() -> Path:
-    """This run's folder; by hand `results/manual`, emptied at each run that is not a resumed one."""
+    """This run's folder, with the code as it began; by hand `results/manual`, emptied unless the run is resumed."""
     path = Path(os.environ.get("AUTORESEARCH_TRIAL_DIR") or HERE / "results" / "manual")
     if path == HERE / "results" / "manual" and not RESUME:
         shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True, exist_ok=True)
+    (path / "code").mkdir(parents=True, exist_ok=True)
+    if not SUPERVISED and (main_file := getattr(sys.modules["__main__"], "__file__", None)):
+        shutil.copyfile(main_file, path / "code" / "train.py")
+        shutil.copyfile(__file__, path / "code" / "prepare.py")
     return path
 
 
@@ -966,7 +970,7 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loa
 
 
 def save_submission(model: nn.Module) -> None:
-    """Write submission/{weights.pt, config.json} and, by hand, the code beside it; nothing is lost if scoring fails."""
+    """Write submission/{weights.pt, config.json}, so that nothing is lost if scoring fails."""
     inner, folder = unwrap(model), trial_dir()
     with replacing(folder / "submission" / "weights.pt") as file:
         torch.save({name.replace("_orig_mod.", ""): value.cpu() for name, value in inner.state_dict().items()}, file)
@@ -975,10 +979,6 @@ def save_submission(model: nn.Module) -> None:
     except (AttributeError, TypeError) as error:
         if SUPERVISED:
             raise PrepareError(f"model.config must be the JSON dict given to build_model but: {error}") from error
-    if not SUPERVISED and (main_file := getattr(sys.modules["__main__"], "__file__", None)):
-        (folder / "code").mkdir(exist_ok=True)
-        shutil.copyfile(main_file, folder / "code" / "train.py")
-        shutil.copyfile(__file__, folder / "code" / "prepare.py")
 
 
 def load_submission(folder: Path) -> nn.Module:

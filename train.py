@@ -603,7 +603,7 @@ def warm_up(loss_fn, model: GPT, optimizer: MuonAdamW, clock: Clock) -> int:
         num_batches = count_batches(rows)
         try:
             with clock.warmup():
-                for _ in range(2):  # the second time, the optimizer has a state
+                for _ in range(2):  # the first may settle on something that the second compiles anew
                     inputs, targets = torch.randint(VOCAB_SIZE, (2, rows, MAX_SEQ_LEN), device=DEVICE).unbind()
                     backward(loss_fn, model, [(inputs, targets, 0)] * num_batches, num_batches)[0].item()
                     optimizer.step()

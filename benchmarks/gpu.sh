@@ -57,12 +57,15 @@ if problems:
 PY
 
 export AUTORESEARCH_CACHE="$work/cache" AUTORESEARCH_DATASET=pysource AUTORESEARCH_TIME_BUDGET=$budget
-export AUTORESEARCH_TRIAL_DIR="$work/trial" PYTHONUNBUFFERED=1
+export AUTORESEARCH_TRIAL_DIR="$work/trial" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 cd "$root"
-timeout $((limit - budget)) python3 prepare.py 2>&1 | tee "$out/prepare.log"
-prepared=$((SECONDS - begun))
 status=0
-timeout $((limit - prepared)) python3 train.py >"$out/train.log" 2>&1 || status=$?
+timeout $((limit - budget)) python3 prepare.py >"$out/prepare.log" 2>&1 || status=$?
+prepared=$((SECONDS - begun))
+cp "$out/prepare.log" "$out/train.log"
+if [ "$status" -eq 0 ]; then
+  timeout $((limit - prepared)) python3 train.py >"$out/train.log" 2>&1 || status=$?
+fi
 tail -n 40 "$out/train.log"
 
 wall=$((SECONDS - begun))
@@ -78,7 +81,8 @@ import torch
 mode, status, prepared_s, wall_s, out = sys.argv[1:]
 summary = {}
 log = pathlib.Path(out, "train.log").read_text(errors="replace")
-for line in log.rpartition("\n---\n")[2].splitlines():
+_, rule, tail = log.rpartition("\n---\n")
+for line in tail.splitlines() if rule else []:
     key, colon, value = line.partition(": ")
     if colon and " " not in key:
         try:

@@ -148,10 +148,11 @@ def test_channel_refuses_what_is_not_for_this_run(tmp_path: Path, second: Any, c
         json.dumps({**command(1, 5), "seq": None}),
         json.dumps(command(1, 5, effective_step=None)),
         json.dumps(command(1, 5, effective_step="soon")),
+        json.dumps(command(1, 5, effective_step=float("inf"))),
         json.dumps({"run_id": "r", "branch_id": "b", "lr_scale": 0.1}),
         '{"seq": 1, "run_id": "\xff'.encode("latin-1"),
     ],
-    ids=["seq null", "step null", "step text", "no seq", "no utf-8"],
+    ids=["seq null", "step null", "step text", "step infinite", "no seq", "no utf-8"],
 )
 def test_channel_survives_strange_commands(tmp_path: Path, strange: str | bytes) -> None:
     control = tmp_path / "control.json"

@@ -251,6 +251,22 @@ def test_clock_counts_one_step_for_each_update_under_accumulation() -> None:
     assert progress == [0.25, 0.5, 0.75, 1.0]
 
 
+def test_progress_is_monotone_and_ends_although_updates_are_skipped() -> None:
+    model, optimizer = small_model()
+    seconds = itertools.count(0.0, 0.05)
+    clock = prepare.Clock(model, optimizer, 10.0, 1000, now=lambda: next(seconds))
+    clock.start()
+    progress = []
+    for step in itertools.count():
+        if clock.done:
+            break
+        progress.append(clock.progress(0.05))
+        if step % 3:  # a train.py that leaves an update out when a gradient is not finite
+            optimizer.step()
+    assert progress[0] > 0 and progress == sorted(progress) and progress[-1] == 1.0
+    assert clock.num_steps == len(clock.rates) == sum(1 for step in range(len(progress)) if step % 3)
+
+
 def test_report_says_how_the_schedule_ended() -> None:
     machine = Machine(itertools.repeat(0.1), max_steps=50)
     assert machine.train(prepare.Schedule(warmup=0.1, decay=0.5, final=0.5)).report() == {
@@ -259,6 +275,7 @@ def test_report_says_how_the_schedule_ended() -> None:
         "schedule_lr_last": 0.5,
         "schedule_frac_updates_at_floor": 0.02,
         "schedule_ended_by": "steps",
+        "schedule_exhausted": False,
     }
 
 
@@ -271,6 +288,7 @@ def test_report_shows_a_schedule_that_was_exhausted_early() -> None:
         optimizer.param_groups[0]["lr"] = max(0.1, 1 - step / 50)
         optimizer.step()
     assert clock.report()["schedule_frac_updates_at_floor"] == pytest.approx(0.55, abs=0.01)
+    assert clock.report()["schedule_exhausted"] is True
 
 
 def test_report_of_a_run_without_updates_has_all_keys() -> None:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "63b99cfcf554d73acafa881508dfd8c18ee6f03587ec71b27f8b69c44e5eb584"
+PIN = "4b2692cb4016ffcf3590d4eac03c4e8e0b08e3aca898c88e37b608e1edaaa7f3"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}

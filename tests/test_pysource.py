@@ -78,18 +78,37 @@ def test_pysource_divides_held_out_text_in_halves(documents: dict[str, list[str]
     assert len(documents["train"]) > 1000 and len(documents["val"]) > 300
 
 
+NO_NETWORK = """
+import sys
+
+
+def refuse(event, values):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise OSError("there is no network")
+
+
+sys.addaudithook(refuse)
+"""
+
+
 @pytest.mark.slow
-def test_pysource_built_again_is_the_same_even_after_a_kill(
+def test_first_run_without_a_network_prepares_the_same_data_even_after_a_kill(
     cache: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    variables = environment | {"AUTORESEARCH_CACHE": str(tmp_path)}
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(NO_NETWORK)
+    variables = environment | {"AUTORESEARCH_CACHE": str(tmp_path), "PYTHONPATH": str(tmp_path / "site")}
     words: list[str | Path] = [ROOT / "prepare.py", "--dataset", "pysource"]
     killed = launcher.Child(words, variables, tmp_path / "log").kill_when(
         (tmp_path / "pysource" / "held" / "val" / "pysource.parquet").exists
     )
     assert killed.code == -9, killed.text
-    ended = launcher.run(words, variables, tmp_path / "log")
-    assert ended.code == 0, ended.text
+    variables["AUTORESEARCH_TRIAL_DIR"] = str(tmp_path / "trial")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py")], check=False, env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0.5 < float(done.stdout.rpartition("\nval_bpb: ")[2].split()[0]) < 8
     one, two = (json.loads((root / "pysource/train/vocab-512/data.json").read_text()) for root in (cache, tmp_path))
     assert one == two
 

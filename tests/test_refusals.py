@@ -98,6 +98,32 @@ def test_bpb_refuses_models_that_see_the_future(
         bpb(peeking(peek=3.0), ids, batch_size)
 
 
+@pytest.mark.parametrize("offset", [1e3, 1e4])
+def test_bpb_refuses_peeking_beside_large_logits(bpb: BPB, ids: np.ndarray, offset: float) -> None:
+    class Shifted(NextToken):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return super().forward(inputs) + offset
+
+    with pytest.raises(prepare.NonCausal):
+        bpb(Shifted(peek=80.0), ids)
+
+
+def test_bpb_refuses_peeking_beside_one_absurd_logit(bpb: BPB, ids: np.ndarray, tokenizer: prepare.Tokenizer) -> None:
+    class Absurd(NextToken):
+        def forward(self, inputs: Tensor) -> Tensor:
+            bos = torch.arange(prepare.VOCAB_SIZE, device=inputs.device) == tokenizer.get_bos_token_id()
+            return super().forward(inputs).masked_fill(bos, -1e6)
+
+    with pytest.raises(prepare.NonCausal):
+        bpb(Absurd(peek=3.0), ids)
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9])
+def test_bpb_of_equal_logits_is_the_vocabulary_whatever_they_are(bpb: BPB, ids: np.ndarray, offset: float) -> None:
+    plain = bpb(Replaced(lambda logits, inputs: logits * 0), ids)
+    assert bpb(Replaced(lambda logits, inputs: logits * 0 + offset), ids) == pytest.approx(plain, rel=1e-6)
+
+
 @pytest.mark.parametrize("peeking", [RowEndPeeksAtNextRow, NextBatchRow])
 @pytest.mark.parametrize("batch_size", [2, 3, 16])
 def test_bpb_refuses_models_that_see_other_rows(
