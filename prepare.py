@@ -645,14 +645,13 @@ class Player:
     def receive(self) -> bytes:
         """Wait for three bytes of the player: slot, type of the logits, and an end of line."""
         answer = b""
-        while len(answer) < 3:
-            try:
-                part = self.channel.recv(3 - len(answer))
-            except OSError as error:
-                raise PlayerFailed(f"the player must answer within {self.channel.gettimeout()} s: {error}") from error
-            if not part:
-                raise PlayerFailed("the player must answer every batch but ended; its log says why")
-            answer += part
+        try:
+            while len(answer) < 3 and (part := self.channel.recv(3 - len(answer))):
+                answer += part
+        except OSError as error:
+            raise PlayerFailed(f"the player must answer within {self.channel.gettimeout()} s: {error}") from error
+        if len(answer) < 3:
+            raise PlayerFailed("the player must answer every batch but ended; its log says why")
         return answer
 
     def stream(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -1007,8 +1006,7 @@ def referee(channel: socket.socket, memory: int, rows: int, split: str) -> float
 
 def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
     """Have a trial's submission played by a process of its own and score it; by hand and unsandboxed."""
-    rows = rows_at_once(batch_size)
-    here, there = socket.socketpair()
+    rows, (here, there) = rows_at_once(batch_size), socket.socketpair()
     with tempfile.TemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory, here:
         descriptors = there.fileno(), memory.fileno()
         words = [__file__, "--play", folder, "--descriptors", *descriptors, "--rows", rows]

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "4b2692cb4016ffcf3590d4eac03c4e8e0b08e3aca898c88e37b608e1edaaa7f3"
+PIN = "72c5f420b765423ff41cb1dab0eafd9608beb6af0186853454a4b5ab60cbd956"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}

@@ -24,12 +24,14 @@ def main(
     once: Annotated[bool, typer.Option("--once", help="One run, any lower number is kept.")] = False,
     max_runs: Annotated[int, typer.Option(min=1, max=9, help="Runs of the candidate at most.")] = 3,
     gpu: Annotated[int | None, typer.Option(min=0, help="Device to hold and to run on.")] = None,
-    sandbox: Annotated[bool, typer.Option(help="Confine the run; without it the record says `sealed: open`.")] = True,
+    no_sandbox: Annotated[
+        bool, typer.Option("--no-sandbox", help="Run unconfined; the record says `sealed: open`.")
+    ] = False,
     detach: background.Detach = False,
     finish: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run one attempt."""
-    campaign = terminal.campaign(gpu=gpu, sandboxed=sandbox)
+    campaign = terminal.campaign(gpu=gpu, sandboxed=not no_sandbox)
     if finish:  # the child of `--detach`: it inherited the locks
         terminal.end_orderly()
         end(campaign, campaign.ledger.read(finish))
@@ -46,7 +48,7 @@ def main(
             terminal.name_holder(lock, f"attempt {attempt.name}")
         if detach:
             words = ["try", "--finish", str(attempt.id), *([] if gpu is None else ["--gpu", str(gpu)])]
-            words += [] if sandbox else ["--no-sandbox"]
+            words += ["--no-sandbox"] if no_sandbox else []
             out = campaign.ledger.folder / f"{attempt.name}.out"
             background.hand_over(campaign, f"attempt {attempt.name}", words, out, locks)
         else:
