@@ -113,6 +113,11 @@ def score(
     return found
 
 
+def mark_of(folder: Path) -> str:
+    """By which the referee of a trial is found; it is not of the player's family, which has the folder itself."""
+    return str(folder / "referee")
+
+
 def _no_plain_file(path: Path) -> str:
     """What is wrong with a file of a submission: a link could lead anywhere."""
     try:
@@ -131,8 +136,7 @@ def _score_once(
         judge = _command(root, ["--referee", "--split", split], wires.of_referee())
         if seat:
             play = sandbox.command(seat.confinement, seat.view, play)
-        # not of the player's family: the end of the one must not end the other before it has said why
-        judging = {**variables, **own, process.MARK: f"{folder}/referee"}
+        judging = {**variables, **own, process.MARK: mark_of(folder)}
         playing = {**(seat.view.env if seat else variables), **own}
         try:
             player = Launch(play, folder / "code", playing, folder / "play.log", wires.of_player())

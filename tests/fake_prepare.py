@@ -27,7 +27,7 @@ elif options.play:
     channel.sendall((options.play / "submission" / "config.json").read_bytes())
 else:
     channel, _, result = options.descriptors
-    time.sleep(float(os.environ.get("AUTORESEARCH_FAKE_SCORING_S", "0")))
+    time.sleep(float(os.environ.get("AUTORESEARCH_CHECKPOINT_STEPS", "0")))  # passed on to trials, and free here
     if said := socket.socket(fileno=channel).recv(1000):
         score = json.loads(said)["score"] + (options.split == "sealed")
         answer = {f"{options.split}_bpb": score}

@@ -124,7 +124,7 @@ def test_saved_submission_is_scored_after_the_supervisor_was_killed(tmp_path):
 
 
 def test_supervisor_killed_while_scoring_scores_again(tmp_path):
-    one = night.begun(tmp_path, own=True, AUTORESEARCH_FAKE_SCORING_S="30")
+    one = night.begun(tmp_path, own=True, AUTORESEARCH_CHECKPOINT_STEPS="30")
     base = one.tip()
     one.edit(LR=0.5)
     process = one.start("try", "-m", "idea")
@@ -132,6 +132,20 @@ def test_supervisor_killed_while_scoring_scores_again(tmp_path):
     process.kill()
     process.communicate()
     heal(night.Night(one.root))
+    check(one, "keep", base)
+
+
+def test_referee_killed_while_scoring_is_given_a_second_try(tmp_path):
+    one = night.begun(tmp_path, own=True, AUTORESEARCH_CHECKPOINT_STEPS="2")
+    base = one.tip()
+    one.edit(LR=0.5)
+    process = one.start("try", "-m", "idea")
+    mark = str(one.root / "results/t1/0002/1/referee")
+    night.until(lambda: night.processes_with(mark))
+    for pid in night.processes_with(mark):
+        os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert "keep" in out, out + err
     check(one, "keep", base)
 
 

@@ -149,6 +149,7 @@ def end_remains(campaign: Campaign, trial: Trial) -> None:
     """End what is left of a trial whose supervisor is gone."""
     folder = campaign.repo.root / trial.folder
     process.end_group(trial.pid or 0, trial.pid_started or "", str(folder))  # 0: by its mark alone
+    process.end_group(0, "", referee.mark_of(folder))
 
 
 def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") -> float | Crash:
