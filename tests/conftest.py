@@ -32,6 +32,7 @@ os.environ |= {
 import corpus  # noqa: E402
 import launcher  # noqa: E402
 import numpy as np  # noqa: E402
+from ring import Ring  # noqa: E402
 from torch import nn  # noqa: E402
 
 import prepare  # noqa: E402
@@ -118,3 +119,11 @@ def run_trial(
         return run_script(ROOT / "tests" / "trials" / "small.py", **defaults | settings)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ring(environment: dict[str, str], tokenizer: prepare.Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Ring:
+    """A tag with the real prepare.py, on the small folder."""
+    own = {"AUTORESEARCH_DATASET": str(TEXTS), "AUTORESEARCH_TIME_BUDGET": "2"}
+    variables = {name: value for name, value in environment.items() if value} | own
+    return Ring(tmp_path_factory.mktemp("ring") / "repo", variables)

@@ -15,7 +15,7 @@ from autoresearch.attempt.campaign import Campaign
 from autoresearch.records import Attempt, Crash, State, Trial
 from autoresearch.repo import Repo
 
-HONEST = Path(__file__).with_name("honest.py").read_text()
+HONEST = Path(__file__).with_name("cheats").joinpath("honest.py").read_text()
 CONFIG = {"vocab_size": prepare.VOCAB_SIZE, "width": 16}
 
 
