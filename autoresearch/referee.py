@@ -31,6 +31,7 @@ RESULT_BYTES = 1 << 16
 KINDS: dict[str, CrashKind] = {"NonFinite": "diverged"}  # of refusals; the others are `refused`
 NO_BUSY_WAITING = {"OMP_WAIT_POLICY": "passive"}  # the two take turns on the cores
 PLAYER_FAILED = "PlayerFailed"
+PLAYER_ENDED = "the player must answer every batch but ended"  # its log says why, not the referee
 LEAVING_S = 5.0  # for a player whose referee has hung up
 
 
@@ -169,7 +170,7 @@ def _read_answer(answer: bytes, name: str, folder: Path, ended: Ended, played: E
     if refusal != PLAYER_FAILED:
         tail = summary.tail(_read(folder / "score.log"))
         return Crash(kind=KINDS.get(refusal, "refused"), why=f"{refusal}: {why}"[:300], tail=tail)
-    if played.exit_code == 0 or played.timeout:  # it left or hangs without a word
+    if not why.startswith(PLAYER_ENDED) or played.exit_code == 0 or played.timeout:  # it has nothing to say
         return Crash(kind="refused", why=f"{refusal}: {why}"[:300], tail=summary.tail(_read(folder / "play.log")))
     crash = _explain(folder / "play.log", played)
     return crash.model_copy(update={"why": crash.why.replace("scoring: ", "scoring: the player failed: ", 1)})

@@ -32,5 +32,5 @@ else:
         score = json.loads(said)["score"] + (options.split == "sealed")
         answer = {f"{options.split}_bpb": score}
     else:
-        answer = {"refused": "PlayerFailed", "why": "the player ended"}
+        answer = {"refused": "PlayerFailed", "why": "the player must answer every batch but ended"}
     os.write(result, json.dumps(answer).encode())

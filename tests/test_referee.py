@@ -88,7 +88,7 @@ def test_link_in_the_submission_is_refused(saved, name):
     [
         ("raise RuntimeError('of the candidate')", "error", "the player failed: RuntimeError: of the candidate"),
         ("raise MemoryError", "out of memory", "the player failed: MemoryError"),
-        ("raise SystemExit(0)", "refused", "PlayerFailed: the player ended"),
+        ("raise SystemExit(0)", "refused", "PlayerFailed: the player must answer every batch but ended"),
         ("import os; os.kill(os.getpid(), 9)", "killed", "the player failed: signal 9"),
     ],
 )
