@@ -1,68 +1,36 @@
-"""The documents say what the code does: links, names, commands, columns, keys, variables.
+"""The documents say what the code does: links, names, columns, keys, variables, limits.
 
 Not covered: whether a sentence is true; measured numbers are checked by people.
 """
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from pages import (
+    ROOT,
+    anchors,
+    fenced,
+    inline_code,
+    markdown_files,
+    named,
+    read,
+    table_rows,
+    without_fences,
+)
 
 import prepare
+from autoresearch import arena, notes, signals
+from autoresearch.commands import wait_
+from autoresearch.records import COLUMNS, SUMMARY_KEYS, Attempt, State, Status
 
-ROOT = Path(__file__).resolve().parent.parent
-SKIPPED_FOLDERS = {".venv", ".git", "results", "node_modules"}
 RUN_OUTPUT = {"results.tsv", "run.log", "notes.md", "notes-archive.md", "control.json", "score.json"}
 RUN_OUTPUT |= {"progress.jsonl", "acks.jsonl", "manifest.json"}
-
-# The words of the contract, stated once for all documents.
-COLUMNS = ["commit", "val_bpb", "memory_gb", "status", "description", "reasoning"]
-STATUSES = ["keep", "discard", "crash", "backtrack"]
-FIRST_KEYS = ["val_bpb", "training_seconds", "total_seconds", "peak_vram_mb", "mfu_percent"]
-FIRST_KEYS += ["total_tokens_M", "num_steps", "num_params_M", "depth"]
+OPTIONAL = {arena.NAME}
 OTHER_KEYS = ["dataset", "scale", "platform", "regime", "seed", "attention", "dtype", "schedule_"]
-NOTES_HEADINGS = [
-    "Best Known Config",
-    "Dead Ends (do not revisit)",
-    "What Works",
-    "Ideas Queue (ranked by expected value)",
-    "Experiment Log",
-]
 TEST_COMMAND = "uv run --all-extras pytest"
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text()
-
-
-def markdown_files() -> list[Path]:
-    files = [*ROOT.glob("*.md"), *ROOT.glob("*.md.template"), *ROOT.glob("*/**/*.md")]
-    return sorted(path for path in files if not SKIPPED_FOLDERS & set(path.relative_to(ROOT).parts))
-
-
-def without_fences(text: str) -> str:
-    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def inline_code(text: str) -> list[str]:
-    return re.findall(r"`([^`\n]+)`", without_fences(text))
-
-
-def fenced(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def anchors(text: str) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", without_fences(text), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def table_rows(text: str, first_cell: str) -> list[list[str]]:
-    """Rows of the table whose header begins with `first_cell`."""
-    table = re.search(rf"^\| {re.escape(first_cell)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
-    assert table, f"no table that begins with {first_cell!r}"
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table[1].splitlines()]
 
 
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -92,7 +60,7 @@ def test_readme_test_command_is_what_ci_runs() -> None:
 def test_named_constants_exist_in_the_code(name: str) -> None:
     code = read("prepare.py") + read("train.py")
     constants = {word for word in inline_code(read(name)) if re.fullmatch(r"[A-Z][A-Z0-9_]+", word)}
-    constants = {word for word in constants if not word.startswith("AUTORESEARCH_")}
+    constants = {word for word in constants if not word.startswith("AUTORESEARCH_")} - {"MEND", "WARN"}  # doctor
     missing = sorted(word for word in constants if not re.search(rf"\b{word}\b", code))
     assert not missing
 
@@ -100,44 +68,45 @@ def test_named_constants_exist_in_the_code(name: str) -> None:
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_named_files_exist(path: Path) -> None:
     pattern = r"[\w./-]+\.(?:py|md|toml|lock|template|tsv|log|json|jsonl|sh)"
-    named = {word for word in inline_code(path.read_text()) if re.fullmatch(pattern, word)} - RUN_OUTPUT
-    assert not sorted(word for word in named if not (ROOT / word).exists())
+    files = {word for word in inline_code(path.read_text()) if re.fullmatch(pattern, word)} - RUN_OUTPUT - OPTIONAL
+    assert not sorted(word for word in files if not (ROOT / word).exists())
 
 
 @pytest.mark.parametrize("name", ["program.md", "docs/contract.md"])
-def test_results_columns_and_statuses_are_the_contract(name: str) -> None:
+def test_results_columns_and_statuses_are_those_of_the_code(name: str) -> None:
     text = read(name)
-    for word in COLUMNS + STATUSES:
+    for word in COLUMNS:
         assert f"`{word}`" in text
     listed = re.search(r"`keep`(?:, `\w+`)* or `\w+`", text)
-    assert listed and re.findall(r"`(\w+)`", listed[0]) == STATUSES
+    assert listed and named(listed[0]) == list(Status)
 
 
-def test_program_writes_the_contract_columns() -> None:
+def test_program_writes_the_columns_of_the_code() -> None:
     text = read("program.md")
     header = re.search(r"printf '(commit\\t.*)\\n' > results.tsv", text)
-    assert header and header[1].split("\\t") == COLUMNS
-    assert [row[0].strip("`") for row in table_rows(text, "column")] == COLUMNS
+    assert header and tuple(header[1].split("\\t")) == COLUMNS
+    assert tuple(row[0].strip("`") for row in table_rows(text, "column")) == COLUMNS
 
 
 @pytest.mark.parametrize("name", ["program.md", "docs/contract.md"])
-def test_summary_keys_are_the_contract(name: str) -> None:
+def test_summary_keys_are_those_of_the_code(name: str) -> None:
     text = read(name)
     if name == "program.md":
         block = next(block for block in fenced(text, "text") if block.startswith("---"))
         keys = re.findall(r"^(\w+)", block, flags=re.MULTILINE)
     else:
         keys = re.findall(r"`(\w+)`", text[text.index("These nine") : text.index("counts by its last")])
-    assert keys[: len(FIRST_KEYS)] == FIRST_KEYS
-    assert keys[len(FIRST_KEYS) :] == OTHER_KEYS
+    assert tuple(keys[: len(SUMMARY_KEYS)]) == SUMMARY_KEYS
+    assert keys[len(SUMMARY_KEYS) :] == OTHER_KEYS
 
 
-def test_program_states_the_limits_of_the_loop() -> None:
+def test_program_states_the_limits_of_the_code() -> None:
     text = read("program.md")
     for words in (
-        "3 discards in a row",
-        "5 experiments without an improvement beyond max(noise, 0.001)",
-        "8 KB (8192 bytes)",
+        f"{signals.STREAK} discards or crashes in a row",
+        f"{signals.PLATEAU} attempts in a row without a gain beyond max(noise, {signals.PLATEAU_GAIN:g})",
+        f"by more than {signals.REGRESSION_ERRORS:g} standard errors",
+        f"{notes.CAP_BYTES // 1024} KB ({notes.CAP_BYTES} bytes)",
         "killed at twice its budget",
         "LIMIT_S=$((2 * ",
         'grep "^val_bpb:\\|^peak_vram_mb:" run.log',
@@ -149,17 +118,40 @@ def test_program_states_the_limits_of_the_loop() -> None:
     assert f"AUTORESEARCH_TIME_BUDGET:-{prepare.TIME_BUDGET}" in text and f"{prepare.TIME_BUDGET} s unless" in text
 
 
+def test_program_lists_the_signals_of_the_code() -> None:
+    said = set(re.findall(r'f"([a-z ]+): \{', inspect.getsource(signals)))
+    judging = "".join(path.read_text() for path in (ROOT / "autoresearch" / "attempt").glob("*.py"))
+    said |= set(re.findall(r'f"(drift): \{', judging))
+    rows = table_rows(read("program.md"), "it says")
+    assert {row[0].strip("`") for row in rows} == said
+
+
+def test_program_knows_the_words_of_wait() -> None:
+    assert "`no verdict yet`" in read("program.md")
+    assert "no verdict yet" in inspect.getsource(wait_)
+
+
 def test_program_git_commands_spare_other_work() -> None:
     shell = "\n".join(fenced(read("program.md"), "bash"))
     assert not re.search(r"--hard|git (clean|stash|push|checkout)|add (-A|\.)|commit.* -a|push|pkill|killall", shell)
 
 
-def test_notes_template_has_the_contract_headings() -> None:
+def test_notes_headings_are_those_of_the_code() -> None:
     text = read("notes.md.template")
-    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == NOTES_HEADINGS
-    assert len(re.findall(r"^## .+\n<!-- .+ -->$", text, flags=re.MULTILINE)) == len(NOTES_HEADINGS)
-    for heading in NOTES_HEADINGS:
-        assert f"**{heading}**" in read("program.md")
+    assert tuple(re.findall(r"^## (.+)$", text, flags=re.MULTILINE)) == notes.HEADINGS
+    assert len(re.findall(r"^## .+\n<!-- .+ -->$", text, flags=re.MULTILINE)) == len(notes.HEADINGS)
+    assert str(notes.CAP_BYTES) in text
+    listed = re.findall(r"^- \*\*(.+)\*\*: ", read("program.md"), flags=re.MULTILINE)
+    assert tuple(listed) == notes.HEADINGS
+    by_hand = re.search(r"printf '## %s\\n\\n' (.*?) > notes\.md", read("program.md"), flags=re.DOTALL)
+    assert by_hand and tuple(re.findall(r'"([^"]+)"', by_hand[1])) == notes.HEADINGS
+
+
+def test_contract_lists_states_and_fields_of_a_record() -> None:
+    text = read("docs/contract.md")
+    assert [named(row[0])[0] for row in table_rows(text, "state")] == list(State)
+    fields = [field for row in table_rows(text, "field") for field in named(row[0])]
+    assert sorted(fields) == sorted(Attempt.model_fields)
 
 
 def test_contract_names_every_variable_that_the_code_reads() -> None:
@@ -190,8 +182,8 @@ def test_dependencies_page_names_each_dependency() -> None:
     for extra in project["project"].get("optional-dependencies", {}).values():
         wanted += extra
     declared = {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}  # type: ignore[index]
-    named = set(re.findall(r"^\| `([\w.-]+)` \|", read("docs/dependencies.md"), flags=re.MULTILINE))
-    assert named == declared
+    listed = set(re.findall(r"^\| `([\w.-]+)` \|", read("docs/dependencies.md"), flags=re.MULTILINE))
+    assert listed == declared
 
 
 def test_gitignore_covers_what_runs_leave() -> None:

@@ -1,0 +1,6 @@
+"""`python -m autoresearch VERB`."""
+
+from autoresearch.cli import run
+
+if __name__ == "__main__":
+    run()

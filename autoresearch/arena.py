@@ -1,0 +1,168 @@
+"""autoresearch.toml: which command is run, what is measured, which files may change; absent, it is this repository."""
+
+import difflib
+import re
+import string
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from autoresearch.errors import BadConfig
+from autoresearch.records import COLUMNS
+
+NAME = "autoresearch.toml"
+PLACEHOLDERS = ("python", "folder")
+
+
+def _is_inside(path: str) -> str:
+    if not path.strip() or path.startswith(("/", "~")) or ".." in path.split("/"):
+        raise ValueError("must be a path from the repository's root")
+    return path
+
+
+def _has_known_placeholders(part: str) -> str:
+    for _, name, _, _ in string.Formatter().parse(part):
+        if name is not None and name not in PLACEHOLDERS:
+            raise ValueError(
+                f"known placeholders: {{python}}, {{folder}}; write other braces twice, as in {{{{{name}}}}}"
+            )
+    return part
+
+
+Inside = Annotated[str, AfterValidator(_is_inside)]
+Command = Annotated[list[Annotated[str, AfterValidator(_has_known_placeholders)]], Field(min_length=1)]
+
+
+class Rules(BaseModel):
+    """Base of a table of autoresearch.toml: nothing is guessed from a wrong type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Metric(Rules):
+    """The number that is optimised."""
+
+    name: str = Field(default="val_bpb", pattern=r"^[^\s:]+$")
+    """Its name in the log and in results.tsv."""
+    direction: Literal["min", "max"] = "min"
+    pattern: str = ""
+    """Regular expression whose first group is the number; empty: a line `name: number`. The last match counts."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            num_groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"must be a regular expression but {error}") from error
+        if pattern and num_groups != 1:
+            raise ValueError(f"must have exactly one group but has {num_groups}")
+        return pattern
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name in COLUMNS and name != "val_bpb":
+            raise ValueError("must not be another column of results.tsv")
+        return name
+
+    def find(self, text: str) -> float | None:
+        """The last value in a log; None when there is none."""
+        pattern = self.pattern or rf"^{re.escape(self.name)}:[ \t]*(\S+)[ \t\r]*$"
+        values = re.findall(pattern, text, re.MULTILINE)
+        try:
+            return float(values[-1]) if values else None
+        except ValueError:
+            return None
+
+
+class Sandbox(Rules):
+    """What a trial may reach beyond its folder."""
+
+    network: bool = False
+    env: list[str] = []
+    """Names of variables that are passed on."""
+
+
+class Arena(Rules):
+    """One training script and its rules."""
+
+    command: Command = ["{python}", "train.py"]
+    """Run in the trial's folder of code; `{python}` is this interpreter."""
+    mutable: list[Inside] = Field(default=["train.py"], min_length=1)
+    """Files that an attempt may change, from the repository's root."""
+    frozen: list[Inside] = ["prepare.py", "pyproject.toml", "uv.lock"]
+    """Files that must stay as they were at `setup`; a `*` matches within a name, `**` folders."""
+    metric: Metric = Metric()
+    timeout_s: float | None = Field(default=None, gt=0)
+    """A whole trial; None: twice the budget and the time to start up."""
+    limits: dict[str, float] = {}
+    """Summary keys that must not exceed a number."""
+    score_command: Command | None = None
+    """Run after a trial, prints the metric; None in this repository means `prepare.py --score`, elsewhere the log."""
+    guards: list[Command] = []
+    """Commands that must exit 0 before a keep."""
+    sandbox: Sandbox = Sandbox()
+    _own: bool = PrivateAttr(default=True)
+
+    @property
+    def own(self) -> bool:
+        """Whether this is the repository's own arena: no autoresearch.toml."""
+        return self._own
+
+    @field_validator("command")
+    @classmethod
+    def _has_no_folder(cls, command: list[str]) -> list[str]:
+        if any("{folder}" in part for part in command):
+            raise ValueError("runs in its folder of code; {folder} is for score_command and guards")
+        return command
+
+    @model_validator(mode="after")
+    def _is_either(self) -> Self:
+        if both := sorted(set(self.mutable) & set(self.frozen)):
+            raise ValueError(f"a file is mutable or frozen, not both: {', '.join(both)}")
+        return self
+
+
+def load(root: Path) -> Arena:
+    """Read autoresearch.toml of a repository, or the defaults.
+
+    Raises:
+        BadConfig: not TOML, an unknown key or a wrong value; each is named.
+    """
+    path = root / NAME
+    if not path.exists():
+        return Arena()
+    try:
+        arena = Arena.model_validate(tomllib.loads(path.read_bytes().decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfig(f"{path} must be TOML but: {error}") from error
+    except ValidationError as error:
+        raise BadConfig(f"{path}: {'; '.join(_in_words(one) for one in error.errors())}") from error
+    arena._own = False
+    return arena
+
+
+def _in_words(problem: Mapping[str, Any]) -> str:
+    *place, last = problem["loc"] or ("",)
+    where = ".".join(map(str, (*place, last)))
+    if problem["type"] != "extra_forbidden":
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}, but got {problem['input']!r}" if where else message
+    models: dict[str, type[Rules]] = {"metric": Metric, "sandbox": Sandbox}
+    model = models[place[0]] if place else Arena
+    near = difflib.get_close_matches(str(last), model.model_fields, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{where} is unknown{hint}; known keys: {', '.join(model.model_fields)}"

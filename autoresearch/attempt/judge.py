@@ -1,0 +1,233 @@
+"""Run, score and decide until there is a verdict.
+
+Each step is on disk before the next begins, so that the same function takes up an attempt wherever it was cut off.
+"""
+
+import sys
+from collections.abc import Callable
+
+from autoresearch import process, referee, signals, verdict
+from autoresearch.attempt import begin, closing, trial
+from autoresearch.attempt.campaign import Campaign, epochs, measurements
+from autoresearch.errors import Damaged, NoGoodTrial
+from autoresearch.records import Attempt, Crash, State, Status, Trial
+
+
+def advance(campaign: Campaign, attempt: Attempt, now: Callable[[], str], train: bool = True) -> Attempt:
+    """Bring an attempt to its end.
+
+    Args:
+        now: UTC, ISO 8601.
+        train: whether trials may still be started; without them an undecided attempt closes as interrupted.
+    """
+    try:
+        if attempt.status is None:
+            _measure(campaign, attempt, train)
+    except KeyboardInterrupt:
+        if attempt.status is None:
+            _cancel(campaign, attempt)
+    closing.close(campaign, attempt, now())
+    return attempt
+
+
+def _cancel(campaign: Campaign, attempt: Attempt) -> None:
+    """Write down that the person stopped it."""
+    for one in (*attempt.trials, *attempt.champion_trials):
+        if one.score is None and not one.crash:
+            one.crash = Crash(kind="interrupted", why="stopped by the person")
+    attempt.status, attempt.state = Status.CANCELLED, State.DECIDED
+    attempt.notices.append("stopped by the person; the edit is still in the working tree")
+    campaign.record(attempt)
+
+
+def _measure(campaign: Campaign, attempt: Attempt, train: bool) -> None:
+    """Trials until a verdict, which is written down."""
+    heal(campaign, attempt)
+    if not attempt.trials and (crash := begin.static_crash(campaign, attempt)):
+        attempt.trials.append(Trial(commit=attempt.commit, seed=0, folder="", crash=crash))
+    while True:
+        failed = next((one.crash for one in attempt.trials if one.crash), None)
+        lost_champion = next((one.crash for one in attempt.champion_trials if one.crash), None)
+        judged = _judge(campaign, attempt) if attempt.scores() else None
+        status = None
+        if judged and judged.decision in ("keep", "discard") and not failed:
+            status = _enforce(campaign, attempt, Status(judged.decision))
+        elif failed:
+            status = Status.DISCARD if judged else Status.CRASH
+            if judged:
+                attempt.notices.append(f"run {len(attempt.trials)} failed: {failed.kind}, {failed.why}")
+        elif lost_champion and judged:
+            status = Status.DISCARD
+            attempt.notices.append(f"undecided: the champion failed when measured again: {lost_champion.why}")
+        elif not train:
+            status = Status.DISCARD if judged else Status.CRASH
+            attempt.notices.append("cut off before it was decided; the same code may be tried again")
+        if status:
+            attempt.verdict, attempt.status, attempt.state = judged, status, State.DECIDED
+            campaign.record(attempt)
+            return
+        _run_one(campaign, attempt, judged)
+
+
+def _run_one(campaign: Campaign, attempt: Attempt, judged: verdict.Verdict | None) -> None:
+    """One more trial: of the candidate, or of the champion where its own estimate is what is wanting."""
+    wanted = judged is not None and judged.decision == "again_champion"
+    of_champion = wanted or champion_is_due(campaign, attempt)
+    one = begin.next_trial(campaign, attempt, of_champion=of_champion)
+    campaign.record(attempt)
+    trial.run(campaign, attempt, one, campaign.record)
+    if of_champion:
+        watch_drift(campaign, attempt, one)
+
+
+def history(campaign: Campaign, attempt: Attempt) -> list[Attempt]:
+    """All records up to this one, which counts as it is in memory."""
+    return [*(one for one in campaign.attempts() if one.id < attempt.id), attempt]
+
+
+def _judge(campaign: Campaign, attempt: Attempt) -> verdict.Verdict:
+    attempts = history(campaign, attempt)
+    champion = measurements(attempts, attempt.regime).get(attempt.parent, [])
+    if not champion:
+        raise Damaged(f"the champion {attempt.parent[:7]} has no score in regime {attempt.regime}; run `setup` anew")
+    added, deleted = campaign.repo.num_lines(attempt.parent, attempt.commit)
+    terms = verdict.Terms(
+        direction=campaign.arena.metric.direction,
+        max_runs=attempt.max_runs,
+        simpler=attempt.simpler,
+        deletes_more=deleted > added,
+        once=attempt.once,
+    )
+    luck = luck_of_champion(attempts, attempt.parent, champion)
+    return verdict.decide(attempt.scores(), champion, campaign.noise(attempts), terms, luck)
+
+
+def luck_of_champion(attempts: list[Attempt], commit: str, scores: list[float]) -> float:
+    """What selection adds to the champion's mean, as long as the runs for which it was kept are part of that."""
+    kept = next((one for one in attempts if one.commit == commit and one.status == Status.KEEP), None)
+    if not kept or not kept.verdict or scores[: len(kept.scores())] != kept.scores():
+        return 0.0
+    return verdict.luck_of(kept.verdict, len(scores))
+
+
+def champion_is_due(campaign: Campaign, attempt: Attempt) -> bool:
+    """Whether to measure the champion now: not done for long, not since the machine drifted, or drift was just seen."""
+    num_done = len(attempt.champion_trials)
+    if attempt.drift:
+        return num_done < 2
+    if attempt.trials or num_done:
+        return False
+    attempts = history(campaign, attempt)
+    since = 0
+    for earlier in reversed(attempts[:-1]):
+        if any(one.commit == attempt.parent for one in (*earlier.trials, *earlier.champion_trials)):
+            break
+        since += 1
+    return signals.is_champion_stale(since) or attempt.parent not in measurements(attempts, attempt.regime)
+
+
+def watch_drift(campaign: Campaign, attempt: Attempt, latest: Trial) -> None:
+    """Compare a new measurement of the champion with its history; say so when they disagree."""
+    if latest.score is None or attempt.drift:
+        return
+    attempts = history(campaign, attempt)
+    earlier = attempts[max((i for i, one in enumerate(attempts[:-1]) if one.drift), default=0) :]
+    runs = [one for past in earlier for one in (*past.trials, *past.champion_trials) if past.regime == attempt.regime]
+    before = [
+        measured(one)
+        for one in runs
+        if one.commit == latest.commit and one.score is not None and one.folder != latest.folder
+    ]
+    others = epochs(attempts[:-1], attempt.regime)[-1]
+    if before and others:
+        attempt.drift = signals.drift(before, measured(latest), campaign.noise(attempts[:-1]))
+        campaign.record(attempt)
+
+
+def measured(one: Trial) -> signals.Measured:
+    """Score and pace of a trial."""
+    seconds, tokens_m = one.metrics.training_seconds or 0.0, one.metrics.total_tokens_M or 0.0
+    return signals.Measured(one.score or 0.0, 1e6 * tokens_m / seconds if seconds else 0.0)
+
+
+def _enforce(campaign: Campaign, attempt: Attempt, status: Status) -> Status:
+    """Limits and guards: what stops a keep, whatever the score."""
+    if status != Status.KEEP:
+        return status
+    for name, most in campaign.arena.limits.items():
+        values = [number_of(one, name) for one in attempt.trials]
+        found = next((value for value in values if value is None or value > most), 0.0)
+        if found is None or found > most:
+            status = Status.DISCARD
+            attempt.notices.append(f"over the limit: {name} must be at most {most:g} but is {found}")
+    for index, guard in enumerate(campaign.arena.guards):
+        if problem := _fail_of_guard(campaign, attempt, guard, f"guard-{index}.log"):
+            status = Status.DISCARD
+            attempt.notices.append(f"guard `{' '.join(guard)}` must exit 0 but {problem}")
+    return status
+
+
+def _fail_of_guard(campaign: Campaign, attempt: Attempt, guard: list[str], log: str) -> str:
+    """Why a guard does not let the attempt pass; empty when it does."""
+    folder = campaign.repo.root / attempt.trials[-1].folder
+    command = [part.format(python=sys.executable, folder=folder) for part in guard]
+    env = process.environment(campaign.variables, {process.MARK: str(folder)}, campaign.arena.sandbox.env)
+    try:
+        launch = process.Launch(command, folder / "code", env, folder / log)
+    except OSError as error:
+        return f"could not be started: {error}"
+    ended = launch.wait([process.Deadline("it", referee.SCORING_S)])
+    return ended.timeout or (f"exited {ended.exit_code}; see {folder / log}" if ended.exit_code else "")
+
+
+def number_of(one: Trial, name: str) -> float | None:
+    """A number of a trial's summary."""
+    value = getattr(one.metrics, name, None)
+    try:
+        return float(value if value is not None else one.metrics.others[name])
+    except (KeyError, ValueError):
+        return None
+
+
+def heal(campaign: Campaign, attempt: Attempt) -> None:
+    """Finish the trials that were under way when the supervisor died: end their processes, score what they saved."""
+    for one in (*attempt.trials, *attempt.champion_trials):
+        if one.score is not None or one.crash:
+            continue
+        trial.end_remains(campaign, one)
+        if one.pid is None:
+            one.crash = Crash(kind="interrupted", why="the supervisor was ended before the trial began")
+        else:
+            trial.settle(campaign, one)
+        found = f"scored what it had saved, {one.score:.6f}" if one.score is not None else "nothing to score"
+        attempt.notices.append(f"cut off while {attempt.state}; {found}")
+        attempt.state = State.SCORED
+        campaign.record(attempt)
+
+
+def measure_baseline(campaign: Campaign, attempt: Attempt, num_runs: int, now: Callable[[], str]) -> None:
+    """Run the unchanged files until there are `num_runs` scores, then close the record.
+
+    Raises:
+        NoGoodTrial: a run gave no score; says why.
+    """
+    heal(campaign, attempt)
+    while len(attempt.scores()) < num_runs:
+        one = begin.next_trial(campaign, attempt)
+        campaign.record(attempt)
+        campaign.say(f"measuring the baseline, run {len(attempt.scores()) + 1} of {num_runs}")
+        trial.run(campaign, attempt, one, campaign.record)
+        if one.crash:
+            raise NoGoodTrial(
+                f"the baseline gave no score: {one.crash.kind}, {one.crash.why}\n{one.crash.tail}\n"
+                f"log: {one.folder}/run.log; mend the machine and run `setup {campaign.tag}` again, "
+                "or mend and commit train.py on the branch you came from and begin with a new tag"
+            )
+    attempt.state = State.DECIDED
+    campaign.record(attempt)
+    closing.close(campaign, attempt, now())
+
+
+def open_attempts(campaign: Campaign) -> list[Attempt]:
+    """Attempts that are not closed, oldest first."""
+    return [attempt for attempt in campaign.attempts() if attempt.state != State.CLOSED]

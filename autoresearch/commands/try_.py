@@ -1,0 +1,81 @@
+"""try -m DESC."""
+
+from typing import Annotated
+
+import typer
+
+from autoresearch.attempt import begin, closing, judge
+from autoresearch.attempt.campaign import Campaign
+from autoresearch.commands import background, terminal
+from autoresearch.errors import Interrupted
+from autoresearch.records import Attempt, Reasoning, State, Status
+
+WIDTH = 200
+
+
+def main(
+    description: Annotated[str, typer.Option("-m", "--description", help="What changed, one line.")] = "",
+    hypothesis: Annotated[str, typer.Option(help="What should happen and why.")] = "",
+    evidence: Annotated[str, typer.Option(help="Rows, notes or results that support it.")] = "",
+    risk: Annotated[str, typer.Option(help="What could go wrong.")] = "",
+    simpler: Annotated[
+        bool, typer.Option("--simpler", help="A simplification: kept if not worse by more than the noise.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="One run, any lower number is kept.")] = False,
+    max_runs: Annotated[int, typer.Option(min=1, max=9, help="Runs of the candidate at most.")] = 3,
+    gpu: Annotated[int | None, typer.Option(min=0, help="Device to hold and to run on.")] = None,
+    detach: background.Detach = False,
+    finish: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """Run one attempt."""
+    campaign = terminal.campaign(gpu=gpu)
+    if finish:  # the child of `--detach`: it inherited the locks
+        terminal.end_orderly()
+        end(campaign, campaign.ledger.read(finish))
+        return
+    if not description.strip():
+        raise typer.BadParameter("-m must say what changed, in one line")
+    reasoning = Reasoning(hypothesis=hypothesis, evidence=evidence, risk=risk)
+    device = terminal.device_of(campaign)
+    idea = begin.Idea(" ".join(description.split()), reasoning, simpler, once, max_runs, device)
+    with terminal.hold(campaign, "an attempt") as locks:
+        terminal.heal(campaign)
+        attempt = begin.begin(campaign, idea, terminal.now())
+        for lock in locks:
+            terminal.name_holder(lock, f"attempt {attempt.name}")
+        if detach:
+            words = ["try", "--finish", str(attempt.id), *([] if gpu is None else ["--gpu", str(gpu)])]
+            out = campaign.ledger.folder / f"{attempt.name}.out"
+            background.hand_over(campaign, f"attempt {attempt.name}", words, out, locks)
+        else:
+            end(campaign, attempt)
+
+
+def end(campaign: Campaign, attempt: Attempt) -> None:
+    """Bring an attempt to its end and tell about it.
+
+    Raises:
+        Interrupted: the person stopped it.
+    """
+    if attempt.state != State.CLOSED:
+        judge.advance(campaign, attempt, terminal.now)
+    report(campaign, attempt)
+    if attempt.status == Status.CANCELLED:
+        raise Interrupted("stopped; the branch is at the champion, your edit is still in the files")
+
+
+def report(campaign: Campaign, attempt: Attempt) -> None:
+    """At most 12 lines: what happened, where train.py stands, and what the history says should come next."""
+    lines = [f"attempt {attempt.name} {attempt.commit[:7]} {attempt.description}", closing.outcome(attempt)]
+    last = attempt.trials[-1].metrics if attempt.trials else None
+    crash = next((one.crash for one in attempt.trials if one.crash), None)
+    if crash and attempt.status == Status.CRASH:
+        lines += crash.tail.splitlines()[-3:]
+        lines.append(f"the whole of it: `uv run -m autoresearch show {attempt.name}`")
+    elif last and last.num_steps:
+        tokens = f", {last.total_tokens_M:.1f}M tokens" if last.total_tokens_M else ""
+        lines.append(f"{last.num_steps} steps{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
+    lines += closing.whereabouts(campaign, attempt)
+    lines += [f"note: {' '.join(notice.split())}" for notice in attempt.notices[:2]]
+    lines += closing.directives(campaign, campaign.attempts())[:2]
+    print("\n".join(line[:WIDTH] for line in lines))

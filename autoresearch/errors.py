@@ -1,0 +1,57 @@
+"""Every refusal that a person or an agent is meant to read.
+
+AutoresearchError      1
+├── Refused            1    a rule says no; nothing was changed
+│   └── Busy           1    another process is at it; names the attempt
+├── Damaged            1    a record, row or reference is not what was written
+├── GitFailed          1    git itself said no
+├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
+├── NoGoodTrial        3    nothing was measured that could be used
+└── Interrupted        130  the person stopped it
+
+Terminated is beside the tree: a KeyboardInterrupt that SIGTERM or SIGHUP raises (exit code 143).
+"""
+
+
+class AutoresearchError(Exception):
+    """Root: its message says what must hold, what was found, and what mends it."""
+
+    exit_code = 1
+
+
+class Refused(AutoresearchError):
+    """A rule says no; nothing was changed."""
+
+
+class Busy(Refused):
+    """Another process is at it."""
+
+
+class Damaged(AutoresearchError):
+    """A record, row or reference is not what was written."""
+
+
+class GitFailed(AutoresearchError):
+    """git said no."""
+
+
+class BadConfig(AutoresearchError):
+    """Configuration, an option or a variable is wrong."""
+
+    exit_code = 2
+
+
+class NoGoodTrial(AutoresearchError):
+    """Nothing was measured that could be used."""
+
+    exit_code = 3
+
+
+class Terminated(KeyboardInterrupt):
+    """Asked to end by a signal: goes the way of Ctrl-C."""
+
+
+class Interrupted(AutoresearchError):
+    """The person stopped it."""
+
+    exit_code = 130

@@ -1,0 +1,255 @@
+"""The only caller of git: plumbing that touches nothing but what it is told to."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from autoresearch.errors import GitFailed, Refused
+
+IDENTITY = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
+PASSED_ON = (*IDENTITY, "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+FALLBACK = {name: "autoresearch" if name.endswith("NAME") else "autoresearch@localhost" for name in IDENTITY}
+SETTINGS = (  # what a person's configuration must not do here: run programs, refuse a commit, leave files out
+    *("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.safecrlf=false", "core.sparseCheckout=false"),
+    *("gc.auto=0", "maintenance.auto=false"),
+)
+PLAIN_DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+Entry = tuple[str, str]
+"""Mode and object name of a file in a commit or in the index; both empty where there is none."""
+
+
+class Repo:
+    """A working tree and its repository; hooks of the person are never run."""
+
+    def __init__(self, root: Path, variables: Mapping[str, str]):
+        self.root = root
+        kept = {name: value for name, value in variables.items() if name in PASSED_ON or not name.startswith("GIT_")}
+        own = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
+        self.env = {**kept, **own}
+
+    def run(self, *args: str, stdin: str = "", ok: tuple[int, ...] = (0,), env: Mapping[str, str] | None = None) -> str:
+        """Run git and return its output without the last line break; bytes that are no UTF-8 come as surrogates.
+
+        Raises:
+            GitFailed: another exit code than `ok`; carries git's own words.
+        """
+        return self._run(args, stdin, ok, env).removesuffix("\n")
+
+    def _run(self, args: tuple[str, ...], stdin: str, ok: tuple[int, ...], env: Mapping[str, str] | None) -> str:
+        command = ["git", *(part for setting in SETTINGS for part in ("-c", setting)), *args]
+        given = stdin.encode(errors="surrogateescape")
+        try:
+            done = subprocess.run(
+                command, cwd=self.root, env={**(env or {}), **self.env}, input=given, capture_output=True
+            )
+        except FileNotFoundError as error:
+            raise GitFailed(f"git must be installed and {self.root} must be a folder but: {error}") from error
+        if done.returncode not in ok:
+            words = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
+            raise GitFailed(f"git {' '.join(args[:3])} failed in {self.root}: {words}")
+        return done.stdout.decode(errors="surrogateescape")
+
+    def _paths(self, *args: str) -> list[str]:
+        """The output of a command that ends each path with a zero byte."""
+        return self.run(*args).split("\0")[:-1]
+
+    @classmethod
+    def find(cls, start: Path, variables: Mapping[str, str]) -> "Repo":
+        """The repository around a folder.
+
+        Raises:
+            Refused: there is none, or git does not trust it; in its words.
+        """
+        try:
+            return cls(Path(cls(start, variables).run("rev-parse", "--show-toplevel")), variables)
+        except GitFailed as error:
+            what = f"{start} must lie in the working tree of a git repository; run `git init` or go to your checkout"
+            raise Refused(f"{what}: {error}") from error
+
+    def resolve(self, name: str) -> str:
+        """Full hash of a commit.
+
+        Raises:
+            Refused: no such commit.
+        """
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        except GitFailed as error:
+            raise Refused(f"no commit {name!r} in this repository; see `git log --all --oneline`") from error
+
+    def branch(self) -> str:
+        """Name of the branch that is checked out; empty when the head is detached."""
+        return self.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)).removeprefix("refs/heads/")
+
+    def exists(self, ref: str) -> bool:
+        """Whether a full reference name exists."""
+        return ref in self.refs(ref)
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Full names below a prefix, with what they point to."""
+        rows = self.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
+        return {name: commit for name, _, commit in (row.rpartition(" ") for row in rows)}
+
+    def dirty(self, paths: list[str] | None = None) -> list[str]:
+        """Tracked files that differ from the head, in the index or in the tree; those in `paths` tracked or not."""
+        found = self._paths("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "HEAD", "--", *(paths or []))
+        untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
+        return sorted({*found, *untracked})
+
+    def changed(self, old: str, new: str) -> list[str]:
+        """Files that differ between two commits."""
+        return self._paths("diff-tree", "-r", "--name-only", "-z", "--no-renames", old, new, "--")
+
+    def files(self, commit: str) -> list[str]:
+        """Paths of a commit's files."""
+        return self._paths("ls-tree", "-r", "-z", "--name-only", commit)
+
+    def parents(self, commit: str) -> list[str]:
+        """Full hashes of a commit's parents."""
+        return self.run("rev-list", "--parents", "-n", "1", commit, "--").split()[1:]
+
+    def diff(self, old: str, new: str, paths: list[str] | None = None) -> str:
+        """The difference of two commits, to be read by people."""
+        text = self.run("diff", *PLAIN_DIFF, old, new, "--", *(paths or []))
+        return text.encode(errors="surrogateescape").decode(errors="replace")
+
+    def num_lines(self, old: str, new: str) -> tuple[int, int]:
+        """Lines added and deleted between two commits."""
+        rows = self._paths("diff-tree", "-r", "--numstat", "-z", "--no-renames", old, new, "--")
+        counts = [(int(a), int(d)) for a, d, _ in (row.split("\t", 2) for row in rows) if a.isdigit() and d.isdigit()]
+        return sum(a for a, _ in counts), sum(d for _, d in counts)
+
+    def show(self, commit: str, path: str) -> str:
+        """A file of a commit; `.encode(errors="surrogateescape")` gives its exact bytes.
+
+        Raises:
+            GitFailed: it is not there.
+        """
+        return self._run(("cat-file", "blob", f"{commit}:{path}"), "", (0,), None)
+
+    def export(self, commit: str, paths: list[str], folder: Path) -> None:
+        """Write a commit's files, or some of them, into a folder, as a checkout would.
+
+        Raises:
+            GitFailed: one of `paths` is not there.
+        """
+        with self._empty_index() as env:
+            self.run("read-tree", commit, env=env)
+            target = f"--prefix={folder.absolute()}{os.sep}"
+            self.run("checkout-index", "--quiet", "--force", target, *(["--", *paths] if paths else ["--all"]), env=env)
+
+    def entry(self, commit: str, path: str) -> Entry:
+        """Mode and object name of a file at a commit."""
+        rows = self._paths("ls-tree", "-z", commit, "--", path)
+        mode, _, blob = rows[0].partition("\t")[0].split(" ") if rows else ("", "", "")
+        return mode, blob
+
+    def commit(self, paths: list[str], message: str) -> str:
+        """Commit these files alone, whatever else is staged; returns the full hash."""
+        present = [path for path in paths if os.path.lexists(self.root / path)]
+        known = [path for path in paths if path in present or self.entry("HEAD", path)[1]]
+        self.run("update-index", "--add", "--", *present)
+        named = all(self.run("config", f"user.{name}", ok=(0, 1)) for name in ("name", "email"))
+        quiet = ("--quiet", "--no-verify", "--no-gpg-sign", "--cleanup=whitespace")
+        self.run("commit", *quiet, "--only", "-m", message, "--", *known, env={} if named else FALLBACK)
+        return self.resolve("HEAD")
+
+    def keep_reachable(self, ref: str, commit: str) -> None:
+        """Create a reference once; it is never moved.
+
+        Raises:
+            GitFailed: it exists and names another commit.
+        """
+        if self.refs(ref).get(ref) != commit:
+            self.run("update-ref", ref, commit, "")  # "" must not exist yet
+
+    def move_branch(self, branch: str, old: str, new: str, mutable: list[str], restore: bool = True) -> list[str]:
+        """Move a branch from one commit to another and bring the mutable files along.
+
+        A file is rewritten only while it still is what `old` holds; newer edits stay, and so does everything else.
+        The branch moves last: cut off before that, the same call does it again.
+
+        Args:
+            restore: False leaves the files as they are, so that they show as edits.
+
+        Returns:
+            Files that were left because they had newer edits.
+
+        Raises:
+            GitFailed: the branch is not at `old`.
+        """
+        name = f"refs/heads/{branch}"
+        if (found := self.refs(name).get(name, "nothing")) != old:
+            raise GitFailed(f"{branch} must be at {old[:7]} to be moved but is at {found[:7]}")
+        left: list[str] = []
+        if self.branch() == branch:
+            left = [path for path in mutable if not self._bring(path, old, new, restore)]
+        self.run("update-ref", "-m", f"autoresearch: from {old[:7]} to {new[:7]}", name, new, old)
+        return left
+
+    def _bring(self, path: str, old: str, new: str, restore: bool) -> bool:
+        """Bring a file and its place in the index from one commit to another; False: it had newer edits, which stay."""
+        before, after = self.entry(old, path), self.entry(new, path)
+        if before == after:
+            return True
+        if self._staged(path) not in (before, after):
+            return not restore
+        if after[1]:
+            self.run("update-index", "--add", "--cacheinfo", f"{after[0]},{after[1]},{path}")
+        else:
+            self.run("update-index", "--force-remove", "--", path)
+        content = self._content(path)
+        if not restore or content == after[1]:
+            return True
+        if content != before[1]:
+            return False
+        if after[1]:
+            self.run("checkout-index", "--force", "--", path)
+        else:
+            (self.root / path).unlink(missing_ok=True)
+        return True
+
+    def _staged(self, path: str) -> Entry:
+        """Mode and object name of a file in the index; a conflict is neither old nor new."""
+        rows = [row.partition("\t")[0].split(" ") for row in self._paths("ls-files", "--stage", "-z", "--", path)]
+        if not rows:
+            return "", ""
+        return (rows[0][0], rows[0][1]) if len(rows) == 1 else ("conflict", "")
+
+    def _content(self, path: str) -> str:
+        """Object name that a file of the working tree would have; empty where there is no file."""
+        if not (self.root / path).is_file():
+            return "no file" if os.path.lexists(self.root / path) else ""
+        return self.run("hash-object", f"--path={path}", "--", path)
+
+    def without(self, tip: str, old: str, new: str, paths: list[str]) -> str:
+        """A commit on top of `tip` that takes the change from `old` to `new` back in some files.
+
+        Raises:
+            GitFailed: it does not come out cleanly.
+        """
+        patch = self._run(("diff-tree", "-r", "-p", "--binary", "--full-index", old, new, "--", *paths), "", (0,), None)
+        with self._empty_index() as env:
+            self.run("read-tree", tip, env=env)
+            self.run("apply", "--cached", "--reverse", "--3way", "--whitespace=nowarn", "-", stdin=patch, env=env)
+            tree = self.run("write-tree", env=env)
+        return self.run("commit-tree", tree, "-p", tip, "-m", f"without {new[:7]}", env=FALLBACK)
+
+    def with_text(self, tip: str, path: str, text: str, message: str) -> str:
+        """A commit on top of `tip` in which one of its files holds another text."""
+        mode, _ = self.entry(tip, path)
+        blob = self.run("hash-object", "-w", "--stdin", stdin=text)
+        with self._empty_index() as env:
+            self.run("read-tree", tip, env=env)
+            self.run("update-index", "--cacheinfo", f"{mode},{blob},{path}", env=env)
+            tree = self.run("write-tree", env=env)
+        return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
+
+    @contextmanager
+    def _empty_index(self) -> Iterator[dict[str, str]]:
+        """Variables that give git an index of its own while the block runs."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield {"GIT_INDEX_FILE": str(Path(folder) / "index")}

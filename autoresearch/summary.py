@@ -1,0 +1,105 @@
+"""The text of a run log: its summary, or the tail that explains the crash."""
+
+import contextlib
+import math
+import re
+import signal
+
+from autoresearch.records import Crash, CrashKind, Metrics
+
+TAIL_LINES = 50
+LINE_CHARS = 400
+NUM_OTHERS = 100
+KEY = re.compile(r"[A-Za-z_]\w*")
+# What the last lines of a log are searched for, from the end; the first hit decides.
+EXPLAINING: tuple[tuple[CrashKind, re.Pattern[str]], ...] = (
+    ("out of memory", re.compile(r"(?i)out of memory|can't allocate memory|cannot allocate memory|bad_alloc")),
+    ("out of memory", re.compile(r"OutOfMemoryError|MemoryError|ALLOC_FAILED")),
+    ("diverged", re.compile(r"^FAIL\b|^(?:prepare\.)?NonFinite\b|(?i:loss is nan|non-finite)")),
+    ("refused", re.compile(r"^(?:prepare\.)?(?:PrepareError|ClockError|NonCausal|Stateful)\b")),
+    ("syntax", re.compile(r"^(?:SyntaxError|IndentationError|TabError|ModuleNotFoundError|ImportError)\b")),
+)
+EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Iteration)(?::|$)")
+SURVIVED = re.compile(r"^(?:notice|warning)\b|Warning(?::|$)", re.IGNORECASE)
+
+
+def parse(text: str) -> Metrics:
+    """Read the `key: value` lines after the last line `---`; a key that appears twice counts by its last line."""
+    rows = _rows(text)
+    begin = next((number for number in reversed(range(len(rows))) if rows[number].rstrip() == "---"), len(rows))
+    pairs: dict[str, str] = {}
+    for row in rows[begin + 1 :]:
+        key, colon, value = row.partition(": ")
+        if colon and KEY.fullmatch(key):
+            pairs[key] = value.strip()
+    names = Metrics.model_fields.keys() - {"others"}
+    known = {name: number for name in names if (number := _number(pairs.pop(name, ""))) is not None}
+    for name in ("num_steps", "depth"):
+        if name in known:
+            known[name] = int(known[name])
+    others = {key: value[:LINE_CHARS] for key, value in list(pairs.items())[:NUM_OTHERS]}
+    return Metrics.model_validate({**known, "others": others})
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _rows(text: str) -> list[str]:
+    """Lines, progress bars resolved to what they last showed."""
+    return [row.rstrip("\r").rpartition("\r")[2] for row in text.split("\n")]
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, none of them long."""
+    return "\n".join(row[:LINE_CHARS] for row in _rows(text[-(1 << 20) :].rstrip())[-lines:])
+
+
+def explain(text: str, exit_code: int | None, timeout: str = "") -> Crash:
+    """Why a trial failed.
+
+    Args:
+        text: its log.
+        exit_code: negative for a signal, None when it is unknown.
+        timeout: which deadline ended it, if one did.
+    """
+    end = tail(text)
+    kind, why = _reason(end.split("\n"), exit_code)
+    if timeout:
+        kind, why = "timeout", timeout
+    return Crash(kind=kind, why=why[:300], tail=end)
+
+
+def _reason(rows: list[str], exit_code: int | None) -> tuple[CrashKind, str]:
+    """What the last lines say, unless a signal did it without a word."""
+    killed = _signal(exit_code)
+    for row in reversed([row for row in rows if not SURVIVED.search(row)]):
+        kind = next((kind for kind, pattern in EXPLAINING if pattern.search(row)), None)
+        if kind:
+            return kind, row.strip().removeprefix("prepare.")
+        if EXCEPTION.search(row):
+            break  # what stands above it was survived
+    if killed:
+        return "killed", killed
+    if exit_code == 42:
+        return "interrupted", "cancelled on request"
+    exception = next((row.strip() for row in reversed(rows) if EXCEPTION.search(row)), "")
+    return "error", exception or next((row.strip() for row in reversed(rows) if row.strip()), "no output")
+
+
+def _signal(exit_code: int | None) -> str:
+    """A signal in words, also as a shell reports it (128 and its number); empty when there was none."""
+    number = 0 if exit_code is None else -exit_code if exit_code < 0 else exit_code - 128
+    if number <= 0:
+        return ""
+    name = ""
+    with contextlib.suppress(ValueError):
+        name = signal.Signals(number).name
+    if not name and exit_code is not None and exit_code > 0:
+        return ""
+    hint = ", often the kernel for want of memory" if number == signal.SIGKILL else ""
+    return f"signal {number} ({name or 'unknown'}{hint})"
