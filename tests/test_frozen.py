@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "ca6eeef20cea0f495d297ee2bf8e0909dee1dc1d07adaa21c645d200210c4fc6"
+PIN = "096411fa1e98ecdf509fc51f30e58fbde0fd5ea6e34ad1145ed61e06816a5fe9"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
