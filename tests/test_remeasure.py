@@ -33,7 +33,7 @@ def test_confirm_measures_both_on_fresh_seeds_and_keeps_the_sealed_figure_to_its
 def test_confirm_and_ablate_detached_are_told_by_wait(tmp_path):
     one = night.begun(tmp_path, own=True)
     assert "nothing was kept" in one.refuse("confirm", "--detach")
-    one.attempt("halve", LR=0.5, SLEEP_S=0.3)
+    one.attempt("halve", LR=0.5, SLEEP_S=1.0)
     assert "confirm runs in the background" in one.run("confirm", "--detach", "--runs", "2").stdout
     told = one.run("wait", "--timeout", "0").stdout
     assert "confirm is under way, run " in told and "of 4; no verdict yet" in told

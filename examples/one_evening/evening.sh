@@ -5,7 +5,7 @@ set -eu
 run() { ${RUN:-uv run} "$@"; }
 autoresearch() { run -m autoresearch "$@"; }
 edit() { sed "s/^$1 = .*/$1 = $2/" train.py > train.new && mv train.new train.py; }
-small() { AUTORESEARCH_SCALE=tiny AUTORESEARCH_MAX_STEPS=30 "$@"; } # setup remembers both
+small() { AUTORESEARCH_SCALE=tiny AUTORESEARCH_MAX_STEPS=90 "$@"; } # setup remembers both
 
 echo '# make the data, measure the baseline'
 small run prepare.py > run.log
