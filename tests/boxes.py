@@ -1,5 +1,6 @@
 """A confined trial among things that it must not touch, for tests of the sandbox."""
 
+import ctypes
 import functools
 import os
 import socket
@@ -31,6 +32,12 @@ def read(path):
 def write(path):
     open(path, "a").write("x")
 """
+
+
+def is_scoped(confinement: Confinement) -> bool:
+    """Whether signals and abstract sockets stop at the sandbox: under Landlock from its version 6 on."""
+    version = ctypes.CDLL(None).syscall(444, None, 0, 1)
+    return confinement.kind == "bubblewrap" or version >= 6
 
 
 @functools.cache
