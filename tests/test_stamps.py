@@ -62,7 +62,7 @@ def test_first_word_counts():
     ],
 )
 def test_judge_names_what_is_wrong(found, why):
-    crash = stamps.judge(found, 300.0, 0.5, "cpu")
+    crash = stamps.judge(found, 300.0, 0.5, 60.0)
     assert (crash is None) == (why == "")
     assert crash is None or (crash.kind == "refused" and why in crash.why)
 
@@ -71,8 +71,12 @@ def test_longest_update_that_is_believed_is_a_tenth_of_the_budget():
     assert stamps.excess_s(300.0, 1e9) == stamps.excess_s(300.0) == 37.0
 
 
-def test_gpu_may_take_longer_to_start():
-    assert stamps.judge({"start": 200.0, "done": 500.0}, 300.0, 0.5, "gpu") is None
+@pytest.mark.parametrize(
+    ("scale", "baseline_s", "most_s"),
+    [("cpu", 20.0, 60.0), ("tiny", 0.0, 60.0), ("gpu", 20.0, 240.0), ("cpu", 50.0, 100.0), ("cpu", None, 600.0)],
+)
+def test_bound_of_the_start_allows_for_a_slow_machine(scale, baseline_s, most_s):
+    assert stamps.start_up_s(scale, baseline_s) == most_s
 
 
 def test_nothing_is_left_open():

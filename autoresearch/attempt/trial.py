@@ -142,7 +142,15 @@ def clock_crash(campaign: Campaign, trial: Trial) -> Crash | None:
     if not campaign.arena.own or (trial.exit_code is None and not trial.stamps):
         return None
     seconds, num_steps = trial.metrics.training_seconds or 0.0, trial.metrics.num_steps or 1
-    return stamps.judge(trial.stamps, campaign.budget_s, seconds / num_steps, campaign.scale)
+    return stamps.judge(trial.stamps, campaign.budget_s, seconds / num_steps, start_up_s(campaign))
+
+
+def start_up_s(campaign: Campaign) -> float:
+    """The longest from the launch of a trial to clock.start(), which the runs of the baseline may raise."""
+    baseline = next(iter(campaign.attempts()), None)
+    if baseline is None or baseline.state != State.CLOSED:
+        return stamps.start_up_s(campaign.scale, None)
+    return stamps.start_up_s(campaign.scale, max((one.stamps.get("start", 0.0) for one in baseline.trials), default=0))
 
 
 def end_remains(campaign: Campaign, trial: Trial) -> None:
@@ -190,14 +198,14 @@ def deadlines(campaign: Campaign, clock: Stamps) -> list[Deadline]:
     """Start-up, budget, and the whole."""
     if campaign.arena.timeout_s:
         return [Deadline("the trial", campaign.arena.timeout_s)]
-    budget_s, start_up_s = campaign.budget_s, stamps.start_up_s(campaign.scale)
+    budget_s, started_s = campaign.budget_s, start_up_s(campaign)
     if not campaign.arena.own:
         return [Deadline("the trial", 2 * budget_s + START_UP_S)]
-    trained_s = start_up_s + budget_s + stamps.excess_s(budget_s)
+    trained_s = started_s + budget_s + stamps.excess_s(budget_s)
     return [
-        Deadline("start-up", start_up_s, lambda: "start" in clock.times),
+        Deadline("start-up", started_s, lambda: "start" in clock.times),
         Deadline("training", trained_s, lambda: "done" in clock.times),
-        Deadline("the trial", start_up_s + 2 * budget_s + GRACE_S),
+        Deadline("the trial", started_s + 2 * budget_s + GRACE_S),
     ]
 
 
