@@ -15,6 +15,7 @@ PLATEAU_GAIN = 0.001
 REGRESSION_ERRORS = 2.0
 DRIFT_SIGMAS = 3.0
 DRIFT_THROUGHPUT_FRAC = 0.03
+UNEVEN_FRAC = 0.1
 CHAMPION_CHECK_ATTEMPTS = 20  # a champion not measured for this many attempts is measured before the next one
 
 
@@ -122,7 +123,8 @@ def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
     """Say how the latest measurement of a commit disagrees with its earlier ones, or return an empty text.
 
     The score drifted if it lies more than `DRIFT_SIGMAS` standard errors of the difference from the mean of the
-    earlier ones, the throughput if it lies more than `DRIFT_THROUGHPUT_FRAC` from their median.
+    earlier ones, the throughput if it lies more than `DRIFT_THROUGHPUT_FRAC` from their median, and also more than
+    `DRIFT_SIGMAS` times what they vary by themselves, on a machine that is never quiet.
 
     With no earlier one there is nothing to disagree with.
     """
@@ -135,10 +137,23 @@ def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
         findings.append(f"score moved by {signed(moved, standard_error)} ± {plain(standard_error, standard_error)}")
     speeds = [run.tokens_per_s for run in history if run.tokens_per_s > 0]
     if speeds and latest.tokens_per_s > 0:
-        change = latest.tokens_per_s / statistics.median(speeds) - 1
-        if abs(change) > DRIFT_THROUGHPUT_FRAC:
+        usual = statistics.median(speeds)
+        change = latest.tokens_per_s / usual - 1
+        spread = statistics.stdev(speeds) / usual if len(speeds) > 1 else 0.0
+        if abs(change) > max(DRIFT_THROUGHPUT_FRAC, DRIFT_SIGMAS * spread):
             findings.append(f"tokens/s moved by {signed(100 * change, 1.0)}%")
     return "same commit, " + ", ".join(findings) if findings else ""
+
+
+def uneven(runs: Sequence[Measured]) -> str:
+    """Say that runs of the same code trained at different speeds, which moves their scores, or return an empty text."""
+    speeds = sorted(run.tokens_per_s for run in runs if run.tokens_per_s > 0)
+    if not speeds or speeds[-1] <= (1 + UNEVEN_FRAC) * speeds[0]:
+        return ""
+    return (
+        f"the same code trained at {speeds[0]:,.0f} to {speeds[-1]:,.0f} tokens/s: other work on the machine makes the "
+        "noise larger; see `doctor`"
+    )
 
 
 def is_champion_stale(num_attempts_since: int) -> bool:

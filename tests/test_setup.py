@@ -122,6 +122,16 @@ def test_setup_refuses_missing_data_in_the_words_of_prepare(tmp_path):
     assert "0123456789ab" in one.run("setup", "t1").stdout
 
 
+def test_setup_says_that_the_machine_is_restless(tmp_path):
+    one = night.fresh(tmp_path)
+    train = one.root / "train.py"
+    train.write_text(train.read_text().replace('"training_seconds: 1.0', 'f"training_seconds: {folder.name}.0'))
+    one.git("commit", "-qam", "the second run takes twice as long")
+    out = one.run("setup", "t1").stdout
+    assert "note: the same code trained at 500,000 to 1,000,000 tokens/s" in out
+    assert "500,000" in one.run("show", "1").stdout
+
+
 def test_setup_refuses_a_mutable_file_that_is_not_tracked(tmp_path):
     one = night.fresh(tmp_path)
     one.arena('mutable = ["model.py"]\n' + night.ARENA)

@@ -82,6 +82,19 @@ def test_drift_needs_a_history_and_known_throughput():
     assert signals.drift([signals.Measured(1.0, 0.0)], signals.Measured(1.0, 900.0), KNOWN) == ""
 
 
+def test_throughput_of_a_restless_machine_drifts_beyond_its_own_spread():
+    history = [signals.Measured(1.0, speed) for speed in (1000.0, 1100.0, 1050.0)]
+    assert signals.drift(history, signals.Measured(1.0, 960.0), KNOWN) == ""
+    assert "tokens/s moved by −23.8%" in signals.drift(history, signals.Measured(1.0, 800.0), KNOWN)
+
+
+def test_uneven_names_the_speeds_of_the_same_code():
+    runs = [signals.Measured(1.0, 0.0), signals.Measured(1.0, 5600.0), signals.Measured(1.1, 4300.0)]
+    assert "trained at 4,300 to 5,600 tokens/s" in signals.uneven(runs)
+    assert signals.uneven(runs[:2]) == signals.uneven([]) == ""
+    assert signals.uneven([signals.Measured(1.0, 1000.0), signals.Measured(1.0, 1090.0)]) == ""
+
+
 def test_champion_is_stale_after_the_set_number_of_attempts():
     assert not signals.is_champion_stale(signals.CHAMPION_CHECK_ATTEMPTS - 1)
     assert signals.is_champion_stale(signals.CHAMPION_CHECK_ATTEMPTS)

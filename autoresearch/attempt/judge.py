@@ -223,6 +223,8 @@ def measure_baseline(campaign: Campaign, attempt: Attempt, num_runs: int, now: C
                 f"log: {one.folder}/run.log; mend the machine and run `setup {campaign.tag}` again, "
                 "or mend and commit train.py on the branch you came from and begin with a new tag"
             )
+    if notice := signals.uneven([measured(one) for one in attempt.trials if one.score is not None]):
+        attempt.notices.append(notice)
     attempt.state = State.DECIDED
     campaign.record(attempt)
     closing.close(campaign, attempt, now())

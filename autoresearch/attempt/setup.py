@@ -73,7 +73,10 @@ def check_tag(campaign: Campaign, is_begun: bool) -> None:
     if is_begun:
         return
     if repo.exists(f"refs/heads/{campaign.branch}"):
-        raise Refused(f"branch {campaign.branch} exists; choose another tag, or `git branch -m` it away")
+        raise Refused(
+            f"branch {campaign.branch} exists without records; choose another tag, or `git switch` to another branch "
+            f"and move it away with `git branch -m {campaign.branch} NEW_NAME`"
+        )
     if repo.refs(f"refs/autoresearch/{tag}/"):
         raise Refused(f"tag {tag!r} has attempts in git (refs/autoresearch/{tag}/) but no records; choose another")
 

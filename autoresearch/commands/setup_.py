@@ -42,4 +42,6 @@ def measure(campaign: Campaign, attempt: Attempt, num_runs: int) -> None:
     scores = ", ".join(f"{score:.6f}" for score in attempt.scores())
     print(f"branch {campaign.branch} at {attempt.commit[:7]}, regime {attempt.regime}")
     print(f"baseline {campaign.arena.metric.name}: {scores}; noise of one run {noise.sigma:.5f}")
+    for notice in attempt.notices:
+        print(f"note: {notice}")
     print('next: edit train.py, then `uv run -m autoresearch try -m "what changed" --hypothesis "why"`')

@@ -31,8 +31,11 @@ def main(
         print(f"verdict: {attempt.verdict.why}")
     for one in (*attempt.trials, *attempt.champion_trials):
         what = "champion again" if one.commit != attempt.commit else "run"
-        facts = {name: value for name, value in one.metrics.model_dump(exclude={"others"}).items() if value is not None}
-        print(f"{what}, seed {one.seed}: {one.score if one.score is not None else one.crash and one.crash.why} {facts}")
+        said = one.crash.why if one.crash else "no score yet" if one.score is None else f"{one.score:.6f}"
+        print(f"{what}, seed {one.seed}: {said}")
+        facts = one.metrics.model_dump(exclude={"others"}, exclude_none=True)
+        if facts:
+            print("  " + ", ".join(f"{name} {value:g}" for name, value in facts.items()))
         if one.crash and one.crash.tail:
             print(one.crash.tail)
     for notice in attempt.notices:
