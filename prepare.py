@@ -1010,8 +1010,7 @@ def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
     with tempfile.TemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory, here:
         descriptors = there.fileno(), memory.fileno()
         words = [__file__, "--play", folder, "--descriptors", *descriptors, "--rows", rows]
-        passive = os.environ | {"OMP_WAIT_POLICY": "passive"}  # or it would wait busily while the other computes
-        with subprocess.Popen([sys.executable, *map(str, words)], pass_fds=descriptors, env=passive) as player, there:
+        with subprocess.Popen([sys.executable, *map(str, words)], pass_fds=descriptors) as player, there:
             there.close()
             try:
                 return referee(here, memory.fileno(), rows, split)

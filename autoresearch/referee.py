@@ -29,7 +29,6 @@ SCORING_S = 600.0
 SUBMISSION = ("submission/weights.pt", "submission/config.json")
 RESULT_BYTES = 1 << 16
 KINDS: dict[str, CrashKind] = {"NonFinite": "diverged"}  # of refusals; the others are `refused`
-NO_BUSY_WAITING = {"OMP_WAIT_POLICY": "passive"}  # the two take turns on the cores
 PLAYER_FAILED = "PlayerFailed"
 PLAYER_ENDED = "the player must answer every batch but ended"  # its log says why, not the referee
 LEAVING_S = 5.0  # for a player whose referee has hung up
@@ -131,7 +130,7 @@ def _no_plain_file(path: Path) -> str:
 def _score_once(
     root: Path, folder: Path, variables: Mapping[str, str], seat: Seat | None, split: str, deadline_s: float
 ) -> float | Crash:
-    own = {"AUTORESEARCH_SUPERVISED": "1", process.MARK: str(folder), **NO_BUSY_WAITING}
+    own = {"AUTORESEARCH_SUPERVISED": "1", process.MARK: str(folder)}
     with Wires.laid() as wires:
         play = _command(folder / "code", ["--play", folder], wires.of_player())
         judge = _command(root, ["--referee", "--split", split], wires.of_referee())

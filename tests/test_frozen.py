@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "e8c8fc393fbd8bbcc9c3437a2c356ead30d83a57f63d6dd2344acd1144713196"
+PIN = "2c4873e365f979bd96318c12a8fe10ae73789d2634b8b3d5604beccae1f2803a"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
