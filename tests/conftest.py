@@ -28,6 +28,7 @@ os.environ |= {
     "AUTORESEARCH_DATASET": str(TEXTS),  # a small folder; child processes with `environment` read pysource
     "AUTORESEARCH_TRIAL_DIR": str(SESSION / "trial"),
     "NO_PROXY": "127.0.0.1",
+    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),  # the workers share the cores, and tiny models are tiny
 }
 
 import corpus  # noqa: E402

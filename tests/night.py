@@ -28,7 +28,7 @@ frozen = ["rules.txt"]
 timeout_s = 120
 """
 IGNORED = "results/\nresults.tsv\nnotes.md\nnotes-archive.md\n__pycache__/\n"
-KEPT = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+KEPT = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "OMP_NUM_THREADS") if name in os.environ}
 
 
 class Night:

@@ -21,7 +21,7 @@ FILES = ("train.py", "prepare.py", "pyproject.toml", "uv.lock", "notes.md.templa
 
 def mask(text: str) -> str:
     """Hashes, measured numbers, the room they take and the pace of the machine differ from run to run."""
-    text = re.sub(r"^drift: .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(drift: |note: the same code trained).*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,40}\b|\b[a-f]{7}\b", "HASH", text)
     return re.sub(r"(?<=\S) {2,}", "  ", re.sub(r"[<>+−-]?\d+\.\d+", "X", text))
 
