@@ -1,9 +1,12 @@
 """Tricks of the training run: with the clock, with held-out text, with what the supervisor reads."""
 
+import shutil
+
 import pytest
 from ring import HONEST, Ring, with_trick
 
 import prepare
+from autoresearch import sandbox
 
 TOP = "# a trick may stand here\n"
 START = "    clock.start()\n"
@@ -35,6 +38,19 @@ def test_honest_run_is_scored(ring: Ring) -> None:
     assert entry.sealed == ring.campaign.confinement.kind
     assert 1.9 < entry.stamps["done"] - entry.stamps["start"] < 3.5
     assert f"val_bpb: {entry.score:.6f}" in (ring.path(entry) / "run.log").read_text().splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_whole_run_without_bubblewrap_is_confined_by_landlock(tmp_path, cache, environment) -> None:
+    if sandbox.find(kinds=("landlock",)).kind != "landlock":
+        pytest.skip("no Landlock here")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "git").symlink_to(str(shutil.which("git")))
+    one = Ring(tmp_path / "repository", {**environment, "PATH": str(programs)}).night
+    one.run("setup", "t2", "--baseline-runs", "1")
+    entry = one.records("t2")[0]["trials"][0]
+    assert entry["sealed"] == "landlock" and 0.5 < entry["score"] < 8
 
 
 @pytest.mark.slow
