@@ -76,24 +76,21 @@ def test_supervised_submission_scores_like_the_run_by_hand(
 
 @pytest.mark.parametrize("name", ["submission/weights.pt", "submission/config.json", "code/train.py"])
 @pytest.mark.parametrize("content", [None, b"broken("])
-def test_score_names_a_trial_that_cannot_be_rebuilt(
-    trial: Path, run_script: Run, name: str, content: bytes | None
-) -> None:
+def test_trial_that_cannot_be_rebuilt_is_named(trial: Path, name: str, content: bytes | None) -> None:
     (trial / name).unlink()
     if content:
         (trial / name).write_bytes(content)
-    ended = run_script(PREPARE, "--score", trial, DATASET=TEXTS)
-    assert ended.code == 1
-    *log, last = ended.text.splitlines()
-    assert last.startswith("PlayerFailed: ")
-    assert any(line.startswith("PrepareError: ") and str(trial) in line for line in log), "the player says why"
-    assert "Traceback" not in ended.text
+    with pytest.raises(prepare.PrepareError, match=re.escape(f"{trial} holds nothing that can be rebuilt")):
+        prepare.load_submission(trial)
 
 
 def test_score_names_weights_of_another_model(trial: Path, run_script: Run) -> None:
     (trial / "submission" / "config.json").write_text('{"vocab_size": 512, "width": 8}')
     ended = run_script(PREPARE, "--score", trial, DATASET=TEXTS)
     assert ended.code == 1 and "size mismatch" in ended.text and "Traceback" not in ended.text
+    *log, last = ended.text.splitlines()
+    assert last.startswith("PlayerFailed: ")
+    assert any(line.startswith("PrepareError: ") and str(trial) in line for line in log), "the player says why"
 
 
 def test_score_takes_a_train_file_with_dataclasses(trial: Path, run_script: Run) -> None:
