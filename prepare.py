@@ -47,6 +47,7 @@ import tiktoken
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
 
 
@@ -93,7 +94,8 @@ SPLIT_PATTERN = (
 )
 SPECIAL_TOKENS = ("<|bos|>", "<|reserved_1|>", "<|reserved_2|>", "<|reserved_3|>")
 LOSS_SLICE = 2**24  # logits turned to fp32 at once (64 MiB)
-TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the largest logit, 128 at most
+TOLERANCE = 2**-7  # what equal work may differ by: a step of bfloat16 at the usual logit, 16 at most
+CHECKED_ROWS = 256  # at most, for each evaluation
 ANSWER_S = 120  # the longest that a player may take to load, or for one batch
 CHECKPOINTS_KEPT = 8
 
@@ -555,32 +557,27 @@ def evaluate_bpb(model: nn.Module, tokenizer: Tokenizer, batch_size: int) -> flo
 
 @torch.no_grad()
 def bits_per_byte(model: Any, ids: np.ndarray, tokenizer: Tokenizer, batch_size: int) -> float:
-    """Score each of the first EVAL_TOKENS targets once; refuses models that are NonFinite, NonCausal or Stateful.
-
-    One batch comes three times, twice with other tokens in it; all come in an order that nobody can know beforehand.
-    """
+    """Score each of the first EVAL_TOKENS targets once; refuses models that are NonFinite, NonCausal or Stateful."""
     count, T, begun = min(EVAL_TOKENS, len(ids) - 1), MAX_SEQ_LEN, time.monotonic()
-    B = rows_at_once(min(batch_size, math.ceil(count / T)))
-    padded = np.full(math.ceil(count / (B * T)) * B * T + 1, tokenizer.get_bos_token_id(), np.int64)
+    num_rows, sizes = math.ceil(count / T), torch.from_numpy(tokenizer.token_bytes())
+    padded = np.full(num_rows * T + 1, tokenizer.get_bos_token_id(), np.int64)
     padded[: count + 1] = ids[: count + 1]  # as a target BOS weighs nothing
-    inputs, targets = (torch.from_numpy(part).view(-1, B, T) for part in (padded[:-1], padded[1:]))
-    sizes, chance = torch.from_numpy(tokenizer.token_bytes()), random.SystemRandom()
-    chosen, checks = chance.randrange(len(inputs)), _Checks(B, T, torch.Generator().manual_seed(chance.getrandbits(63)))
-    jobs = [*enumerate(inputs), *((-1 - which, batch) for which, batch in enumerate(checks.batches(inputs[chosen])))]
-    chance.shuffle(jobs)
-    nats, kept = torch.zeros(len(inputs), dtype=torch.float64), dict[int, Tensor]()
-    stream = getattr(model, "stream", functools.partial(map, model))
-    for (job, _), logits in zip(jobs, stream(batch.to(DEVICE) for _, batch in jobs), strict=True):
-        stats = _token_stats(logits, targets[job if job >= 0 else chosen].to(DEVICE))
-        if job < 0 or job == chosen:
-            kept[job if job < 0 else 0] = stats.cpu()
-        if job >= 0:
-            nats[job] = torch.where(sizes[targets[job]] > 0, stats[0].cpu(), 0.0).double().sum()
-            if not nats[job].isfinite():
-                raise NonFinite(f"every token must have a finite loss but those of a batch sum to {nats[job]}")
-    checks.judge(kept[0], kept[-1], kept[-2])
+    inputs, targets = (torch.from_numpy(part).view(num_rows, T) for part in (padded[:-1], padded[1:]))
+    rows, batches = _Rows(inputs, B := rows_at_once(min(batch_size, num_rows))), list[Tensor]()
+    stats, chances = torch.zeros(2, len(rows.inputs), T), torch.zeros(len(rows.inputs), T)
+    batches.extend(rows.order.split(B))
+    stream = getattr(model, "stream", lambda found: (model(batch.to(DEVICE)) for batch in found))
+    for picks, logits in zip(batches, stream(rows.inputs[picks] for picks in batches), strict=True):
+        wanted = targets[rows.source[picks]]
+        stats[:, picks] = torch.where(sizes[wanted] > 0, _token_stats(logits, wanted.to(DEVICE)).cpu(), 0.0)
+        if not (total := stats[:, picks].sum()).isfinite():
+            raise NonFinite(f"every token must have a finite loss but those of a batch sum to {total}")
+        if (is_changed := rows.is_changed[picks]).any():
+            following = rows.inputs[picks[is_changed]].roll(-1, 1).to(DEVICE)
+            chances[picks[is_changed]] = _token_stats(logits[is_changed], following)[0].neg().exp().cpu()
+    rows.judge(stats, chances)
     print(f"scored {count:,} tokens in {time.monotonic() - begun:.1f} s", flush=True)
-    return nats.sum().item() / math.log(2) / int(sizes[targets].sum())
+    return stats[0, :num_rows].double().sum().item() / math.log(2) / int(sizes[targets].sum())
 
 
 def rows_at_once(wanted: int) -> int:
@@ -589,13 +586,15 @@ def rows_at_once(wanted: int) -> int:
 
 
 def _token_stats(logits: Any, targets: Tensor) -> Tensor:
-    """(2, B, T) fp32: loss and the target's logit, from logits turned to fp32 in slices."""
+    """(2, B, T) fp32: loss, and the target's logit beside that of some other token; turned to fp32 in slices."""
     expect_logits(logits, targets)
     flat, wanted = logits.reshape(-1, VOCAB_SIZE), targets.reshape(-1)
-    slices = zip(*(tensor.split(max(1, LOSS_SLICE // VOCAB_SIZE)) for tensor in (flat, wanted)), strict=True)
-    losses = torch.cat([F.cross_entropy(part.float(), target, reduction="none") for part, target in slices])
-    chosen = flat.gather(1, wanted[:, None]).squeeze(1).float()
-    return torch.stack([losses, chosen]).view(2, *targets.shape)
+    found = list[Tensor]()
+    for part, target in zip(*(one.split(max(1, LOSS_SLICE // VOCAB_SIZE)) for one in (flat, wanted)), strict=True):
+        part = part.float()
+        above = part.gather(1, target[:, None]).squeeze(1) - part[:, VOCAB_SIZE // 2]
+        found.append(torch.stack([F.cross_entropy(part, target, reduction="none"), above]))
+    return torch.cat(found, 1).view(2, *targets.shape)
 
 
 def expect_logits(logits: Any, inputs: Tensor) -> Tensor:
@@ -605,31 +604,40 @@ def expect_logits(logits: Any, inputs: Tensor) -> Tensor:
     return logits
 
 
-class _Checks:
-    """Is a row the same in other company, and before tokens that changed? Each row has a cut of its own."""
+class _Rows:
+    """What a model is given: every row (T) once; some again, as they were or with a random tail; in random order."""
 
-    def __init__(self, B: int, T: int, chance: torch.Generator):
-        self.rows, self.shift = torch.arange(B), torch.randint(1, VOCAB_SIZE, (B, T), generator=chance)
-        self.same, self.cuts = (self.rows % 2 == 0)[:, None], T - 2 - self.rows * 37 % (T - 1)
-        self.kept = torch.arange(T) <= self.cuts[:, None]
+    def __init__(self, inputs: Tensor, B: int):
+        self.num, T = inputs.shape
+        chance = torch.Generator().manual_seed(random.SystemRandom().getrandbits(63))
+        draw = functools.partial(torch.randint, generator=chance)
+        num_changed = min(CHECKED_ROWS, max(16, self.num // 12))
+        num_again = num_changed // 3 + -(self.num + num_changed + num_changed // 3) % B  # no batch is smaller
+        self.source = torch.cat([torch.arange(self.num), draw(self.num, (num_changed + num_again,))])
+        self.is_changed = torch.zeros(len(self.source), dtype=torch.bool)
+        self.is_changed[self.num : self.num + num_changed] = True
+        self.cuts = draw(T - 1, (num_changed,))  # what comes after is replaced
+        self.kept, self.inputs = torch.arange(T) <= self.cuts[:, None], inputs[self.source]
+        tails = (self.inputs[self.is_changed] + draw(1, VOCAB_SIZE, (num_changed, T))) % VOCAB_SIZE
+        self.inputs[self.is_changed] = torch.where(self.kept, self.inputs[self.is_changed], tails)
+        self.order = torch.randperm(len(self.source), generator=chance)
 
-    def batches(self, inputs: Tensor) -> list[Tensor]:
-        """The batch with every other row replaced, and with what follows the cuts replaced."""
-        other = (inputs + self.shift) % VOCAB_SIZE
-        return [torch.where(where, inputs, other) for where in (self.same, self.kept)]
-
-    def judge(self, stats: Tensor, again: Tensor, changed: Tensor) -> None:
-        """Compare the statistics of the three."""
-        rules = (
-            (Stateful, again, self.same, -1, "a row must give the same logits again, in any company"),
-            (NonCausal, changed, self.kept, self.cuts, "logits must not depend on later tokens"),
-        )
-        allowed = TOLERANCE * stats.abs().max().clamp(1, 128).item()
-        for error, found, where, at, rule in rules:
-            moves = (found - stats).abs() * where
-            moved = max(moves.max().item(), 16 * moves[:, self.rows, at].mean().item())  # one, or those at the cut
-            if not moved <= allowed:
-                raise error(f"{rule} but they moved by {moved:.3g} of {allowed:.3g} allowed")
+    def judge(self, stats: Tensor, chances: Tensor) -> None:
+        """Compare rows that came twice, and what a model knew of the random tails beforehand."""
+        allowed = TOLERANCE * stats[1].abs().median().clamp(1, 16).item()
+        moves = (stats[:, self.num :] - stats[:, self.source[self.num :]]).abs()
+        changed, again = moves[:, : len(self.cuts)] * self.kept, moves[:, len(self.cuts) :]
+        at_cuts = changed[:, torch.arange(len(self.cuts)), self.cuts]
+        for error, moved, at_risk, rule in (
+            (Stateful, again, again, "a row must give the same logits again, in any company"),
+            (NonCausal, changed, at_cuts, "logits must not depend on later tokens"),
+        ):
+            if not (found := max(moved.max().item() / 4, 16 * at_risk.mean().item())) <= allowed:
+                raise error(f"{rule} but they moved by {found:.3g} of {allowed:.3g} allowed")
+        tails = ~self.kept[:, 1:]  # each token of them was drawn from VOCAB_SIZE - 1
+        luck = int(tails.sum()) / (VOCAB_SIZE - 1)
+        if not (known := (chances[self.is_changed][:, :-1] * tails).sum().item()) <= 10 + luck + 6 * math.sqrt(luck):
+            raise NonCausal(f"random tokens must not be known beforehand but {known:.0f} were, by luck {luck:.1f}")
 
 
 # ---- Referee and player: the model of a submission in a process of its own, which never sees a target ----
@@ -660,7 +668,7 @@ class Player:
         for number, batch in enumerate(itertools.chain(batches, [None] * self.num_ahead)):
             if batch is not None:
                 sent.append((number % (1 + self.num_ahead), len(batch)))
-                self.slots[sent[-1][0]][0][: len(batch)] = batch.cpu()
+                self.slots[sent[-1][0]][0][: len(batch)] = batch
                 with contextlib.suppress(OSError):  # one that has ended is named when its answer is waited for
                     self.channel.sendall(bytes([sent[-1][0]]))
             if number >= self.num_ahead:
@@ -674,6 +682,13 @@ class Player:
         return self.slots[slot][1 + kind][:rows].to(DEVICE, copy=True)
 
 
+def memory_file() -> Any:
+    """A file in memory that can be sealed against resizing, where there are such."""
+    if not hasattr(os, "memfd_create"):
+        return tempfile.TemporaryFile(buffering=0)
+    return open(os.memfd_create("logits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b", buffering=0)
+
+
 def map_slots(memory: int, rows: int) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Two slots: inputs (B, T) int64 and logits (B, T, V) in the same bytes as bfloat16 and as fp32."""
     shape = (rows, MAX_SEQ_LEN)
@@ -683,7 +698,7 @@ def map_slots(memory: int, rows: int) -> list[tuple[Tensor, Tensor, Tensor]]:
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     whole, slots = torch.frombuffer(mmap.mmap(memory, 2 * sum(size)), dtype=torch.uint8), []
     if DEVICE.type == "cuda":  # pinned
-        torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), len(whole), 0)
+        torch.cuda.check_error(int(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), len(whole), 0)))
     for slot in whole.split(sum(size)):
         inputs, logits = slot.split(size)
         views = (logits[: size[1] // 2].view(torch.bfloat16), logits.view(torch.float32))
@@ -743,14 +758,16 @@ class Clock:
     """The budget: seconds or steps, whichever ends first, and one monotone progress towards it."""
 
     current: "Clock | None" = None  # of this process, for emit_progress
+    hook: Any = None  # of the current one, before a step of any optimizer
 
     def __init__(self, model: nn.Module, optimizer: Any, budget_s=TIME_BUDGET, max_steps=MAX_STEPS, now=time.monotonic):
         self.model, self.optimizer, self.budget_s, self.max_steps = model, optimizer, budget_s, max_steps or math.inf
         self.spent_s, self.num_steps, self.latest = 0.0, 0, 0.0  # what a checkpoint keeps
         self.begun: float | None = None
         self.now, self.rates, self.warming, self.stamps = now, list[float](), False, ["start", "done"]
-        optimizer.register_step_pre_hook(lambda *_: self._before_step())
-        Clock.current = self
+        if Clock.hook:
+            Clock.hook.remove()
+        Clock.current, Clock.hook = self, register_optimizer_step_pre_hook(lambda one, *_: self._before_step(one))
 
     @contextlib.contextmanager
     def warmup(self) -> Iterator[None]:
@@ -800,13 +817,16 @@ class Clock:
             self._stamp("done")
         return is_done
 
-    def _before_step(self) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Whatever optimizer is about to step; the clock's own is counted."""
         if self.warming:
             return
         if self.begun is None:
             raise ClockError("an optimizer step must come after clock.start() or inside `with clock.warmup():`")
         if not self.stamps:
             raise ClockError("an optimizer step must not come after clock.done")
+        if optimizer is not self.optimizer:
+            return
         self.num_steps += 1
         self.rates.append(float(self.optimizer.param_groups[0]["lr"]))
         if channel := _channel():
@@ -1007,7 +1027,7 @@ def referee(channel: socket.socket, memory: int, rows: int, split: str) -> float
 def score(folder: Path, split: str = "val", batch_size: int = 64) -> float:
     """Have a trial's submission played by a process of its own and score it; by hand and unsandboxed."""
     rows, (here, there) = rows_at_once(batch_size), socket.socketpair()
-    with tempfile.TemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory, here:
+    with memory_file() as memory, here:
         descriptors = there.fileno(), memory.fileno()
         words = [__file__, "--play", folder, "--descriptors", *descriptors, "--rows", rows]
         with subprocess.Popen([sys.executable, *map(str, words)], pass_fds=descriptors) as player, there:

@@ -52,14 +52,12 @@ def test_bpb_scores_every_token_exactly_once(
     value = bpb(model, ids[: count + 1])
     sizes = tokenizer.token_bytes()[targets]
     assert value == pytest.approx((sizes > 0).sum() * math.log2(V) / sizes.sum(), rel=1e-5)
-    B = min(4, math.ceil(count / T))  # rows of a batch
-    scored = np.resize(ids[:count], math.ceil(count / (B * T)) * B * T)
+    scored = np.resize(ids[:count], math.ceil(count / T) * T)
     scored[count:] = tokenizer.get_bos_token_id()
     scored[count : count + 1] = ids[count]  # the last target is an input too where there is padding
-    batches = sorted(scored.reshape(-1, B * T).tolist())
-    seen = sorted(rows.flatten().tolist() for rows in model.seen)
-    assert len(seen) == len(batches) + 2, "two batches are checks"
-    assert [rows for rows in batches if rows not in seen] == []
+    rows, seen = scored.reshape(-1, T).tolist(), [row for batch in model.seen for row in batch.tolist()]
+    assert [row for row in rows if row not in seen] == []
+    assert 16 + 5 <= len(seen) - len(rows) < 16 + 5 + 4, "changed ones, repeated ones, and what fills a batch"
 
 
 def test_bpb_does_not_score_bos(bpb: BPB, ids: np.ndarray, tokenizer: prepare.Tokenizer) -> None:
@@ -73,7 +71,7 @@ def test_bpb_stops_at_eval_tokens(bpb: BPB, ids: np.ndarray) -> None:
     long = np.resize(ids, prepare.EVAL_TOKENS + 5000)
     model = Uniform()
     value = bpb(model, long, 64)
-    assert sum(rows.numel() for rows in model.seen) == prepare.EVAL_TOKENS + 2 * model.seen[0].numel()
+    assert 1.1 < sum(rows.numel() for rows in model.seen) / prepare.EVAL_TOKENS < 1.25
     long[prepare.EVAL_TOKENS + 1 :] = 510
     assert bpb(Uniform(), long, 64) == value
 
@@ -88,9 +86,8 @@ def test_bpb_uses_one_fixed_shape(bpb: BPB, ids: np.ndarray, batch_size: int) ->
 def test_bpb_pads_the_last_batch_with_bos(bpb: BPB, ids: np.ndarray, tokenizer: prepare.Tokenizer) -> None:
     model = Uniform()
     bpb(model, ids[:301])
-    begin = ids[256:301].tolist()
-    padded = [seen for rows in model.seen if (seen := rows.flatten().tolist())[: len(begin)] == begin]
-    assert [tokenizer.get_bos_token_id()] * (256 - len(begin)) in [seen[len(begin) :] for seen in padded]
+    last = [*ids[256:301].tolist(), *[tokenizer.get_bos_token_id()] * (64 - 45)]
+    assert last in [row for batch in model.seen for row in batch.tolist()]
 
 
 def test_bpb_comes_in_an_order_that_differs(bpb: BPB, ids: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "2c4873e365f979bd96318c12a8fe10ae73789d2634b8b3d5604beccae1f2803a"
+PIN = "f5706beff17b176867889106dd2fe5a1fa796c999dbafbaf83e6c175626a26b5"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
