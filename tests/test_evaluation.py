@@ -45,7 +45,7 @@ def test_bpb_equals_the_sum_over_single_tokens(tokenizer: prepare.Tokenizer, ids
 
 
 class Table(nn.Module):
-    """Logits from a table by the place and by the first token of the row: each target's loss differs from all others'."""
+    """Logits from a table by the place and by the first token of the row: the losses of all targets differ."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,8 +19,8 @@ Where = Callable[[Tensor], Tensor]
 
 @pytest.fixture(scope="module")
 def val(tokenizer: prepare.Tokenizer) -> np.ndarray:
-    """All of the validation text."""
-    return np.array(prepare.Tokens.load("val").ids)
+    """Validation text, repeated until an evaluation has the rows of a real one: chance has to pick among them."""
+    return np.resize(prepare.Tokens.load("val").ids, prepare.EVAL_TOKENS + 1)
 
 
 class Peeking(Causal):
@@ -133,5 +133,5 @@ HONEST: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_causal_model_passes_with_one_score_whatever_the_order(bpb: BPB, val: np.ndarray, name: str) -> None:
-    scores = [bpb(Replaced(lambda logits, _: HONEST[name](logits)), val, ROWS) for _ in range(3)]
+    scores = [bpb(Replaced(lambda logits, _: HONEST[name](logits)), val, ROWS) for _ in range(2)]
     assert max(scores) - min(scores) < 1e-6 * max(1.0, scores[0])
