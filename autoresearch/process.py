@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoresearch.sandbox import files
+
 CONTRACT = ("CACHE", "DATASET", "SCALE", "TIME_BUDGET", "MAX_STEPS", "CHECKPOINT_STEPS")
 PASSED_ON = (
     *("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_HOME"),
@@ -76,7 +78,7 @@ class BoundedLog:
     """A file that keeps the head and the tail of what is written to it; a full disk loses text and raises nothing."""
 
     def __init__(self, path: Path, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES):
-        self.file = open(path, "w+b", buffering=0)  # noqa: SIM115
+        self.file = files.create(path)
         self.head_bytes, self.tail_bytes = head_bytes, tail_bytes
         self.num_bytes = 0
 

@@ -236,6 +236,8 @@ class Pins(Record):
     """12 hex digits."""
     frozen: dict[str, str]
     """sha256 of each frozen file."""
+    tokens: dict[str, list[str]] = {}
+    """Tokens and tokenizer: sha256, and by what a change shows without reading all of it."""
     settings: dict[str, str] = {}
     """Environment variables that change what is measured."""
     identity: dict[str, str] = {}

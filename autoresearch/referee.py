@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from autoresearch import process, sandbox, summary
 from autoresearch.arena import Metric
 from autoresearch.process import Deadline, Ended, Launch
 from autoresearch.records import Crash, CrashKind
-from autoresearch.sandbox import Confinement, View
+from autoresearch.sandbox import Confinement, View, files
 
 SCORING_S = 600.0
 SUBMISSION = ("submission/weights.pt", "submission/config.json")
@@ -89,7 +89,7 @@ def score(
     root: Path,
     folder: Path,
     variables: Mapping[str, str],
-    seat: Seat | None = None,
+    seat_in: Callable[[Path], Seat] | None = None,
     split: str = "val",
     deadline_s: float = SCORING_S,
 ) -> float | Crash:
@@ -98,7 +98,7 @@ def score(
     Args:
         root: the repository.
         variables: environment of the referee, without secrets.
-        seat: None: the player is not confined.
+        seat_in: gives the player its seat, with a folder of its own that nobody reads; None: it is not confined.
         deadline_s: of one try; a process that somebody killed is given a second one.
 
     Returns:
@@ -107,9 +107,9 @@ def score(
     for name in SUBMISSION:
         if problem := _no_plain_file(folder / name):
             return Crash(kind="refused", why=f"{name} must be a plain file but {problem}")
-    found: float | Crash = _score_once(root, folder, variables, seat, split, deadline_s)
+    found: float | Crash = _score_once(root, folder, variables, seat_in, split, deadline_s)
     if isinstance(found, Crash) and found.kind == "killed":
-        found = _score_once(root, folder, variables, seat, split, deadline_s)
+        found = _score_once(root, folder, variables, seat_in, split, deadline_s)
     return found
 
 
@@ -128,10 +128,17 @@ def _no_plain_file(path: Path) -> str:
 
 
 def _score_once(
-    root: Path, folder: Path, variables: Mapping[str, str], seat: Seat | None, split: str, deadline_s: float
+    root: Path,
+    folder: Path,
+    variables: Mapping[str, str],
+    seat_in: Callable[[Path], Seat] | None,
+    split: str,
+    deadline_s: float,
 ) -> float | Crash:
     own = {"AUTORESEARCH_SUPERVISED": "1", process.MARK: str(folder)}
-    with Wires.laid() as wires:
+    aside = tempfile.TemporaryDirectory(prefix="player-", dir=folder.parent, ignore_cleanup_errors=True)
+    with aside as name, Wires.laid() as wires:
+        seat = seat_in(Path(name)) if seat_in else None
         play = _command(folder / "code", ["--play", folder], wires.of_player())
         judge = _command(root, ["--referee", "--split", split], wires.of_referee())
         if seat:
@@ -154,7 +161,8 @@ def _score_once(
 
 
 def _command(code: Path, words: list[object], descriptors: list[int]) -> list[str]:
-    return [*map(str, (sys.executable, code / "prepare.py", *words, "--descriptors", *descriptors))]
+    """-P: no module that lies beside prepare.py takes the place of another."""
+    return [*map(str, (sys.executable, "-P", code / "prepare.py", *words, "--descriptors", *descriptors))]
 
 
 def _read_answer(answer: bytes, name: str, folder: Path, ended: Ended, played: Ended) -> float | Crash:
@@ -167,21 +175,19 @@ def _read_answer(answer: bytes, name: str, folder: Path, ended: Ended, played: E
         return value
     refusal, why = str(found.get("refused")), str(found.get("why"))
     if refusal != PLAYER_FAILED:
-        tail = summary.tail(_read(folder / "score.log"))
+        tail = summary.tail(files.read_text(folder / "score.log"))
         return Crash(kind=KINDS.get(refusal, "refused"), why=f"{refusal}: {why}"[:300], tail=tail)
     if not why.startswith(PLAYER_ENDED) or played.exit_code == 0 or played.timeout:  # it has nothing to say
-        return Crash(kind="refused", why=f"{refusal}: {why}"[:300], tail=summary.tail(_read(folder / "play.log")))
+        return Crash(
+            kind="refused", why=f"{refusal}: {why}"[:300], tail=summary.tail(files.read_text(folder / "play.log"))
+        )
     crash = _explain(folder / "play.log", played)
     return crash.model_copy(update={"why": crash.why.replace("scoring: ", "scoring: the player failed: ", 1)})
 
 
 def _explain(log: Path, ended: Ended) -> Crash:
-    crash = summary.explain(_read(log), ended.exit_code, ended.timeout)
+    crash = summary.explain(files.read_text(log), ended.exit_code, ended.timeout)
     return crash.model_copy(update={"why": f"scoring: {crash.why}"})
-
-
-def _read(log: Path) -> str:
-    return log.read_text(errors="replace") if log.exists() else ""
 
 
 def run_scorer(
@@ -189,13 +195,12 @@ def run_scorer(
 ) -> float | Crash:
     """Run a command of another arena that prints the metric, its output in score.log of the trial's folder."""
     log = folder / "score.log"
-    log.unlink(missing_ok=True)
     env = {**variables, "AUTORESEARCH_SUPERVISED": "", process.MARK: str(folder)}
     try:
         ended = Launch(command, cwd, env, log).wait([Deadline("scoring", deadline_s)])
     except (OSError, subprocess.SubprocessError) as error:
         return Crash(kind="error", why=f"{command[0]}: {error}")
-    value = metric.find(_read(log))
+    value = metric.find(files.read_text(log))
     if ended.exit_code == 0 and value is not None and math.isfinite(value):
         return value
     return _explain(log, ended)

@@ -102,7 +102,7 @@ def test_view_passes_the_given_environment_with_its_own_folders(tmp_path):
     source = {"HOME": "/home/someone", "AUTORESEARCH_DATASET": "~/texts"}
     env = sandbox.view(box.trial, box.compiled, [], [], source).env
     assert env["AUTORESEARCH_CACHE"] == "/home/someone/.cache/autoresearch"
-    assert (env["AUTORESEARCH_DATASET"], env["HOME"]) == ("/home/someone/texts", str(box.compiled))
+    assert (env["AUTORESEARCH_DATASET"], env["HOME"]) == ("/home/someone/texts", str(box.trial))
 
 
 def test_view_follows_links_and_keeps_their_names(tmp_path):

@@ -10,9 +10,8 @@ HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}
 but it has                {{found}}.
 It is frozen, because every score depends on it; if you did not mean to change it: git restore {PREPARE.name}
-Until the referee is done: set PIN in tests/{Path(__file__).name} to the new digest in the same commit,
-and say why in its message. Afterwards it changes only with a page in docs/decisions/ that says what changes,
-why, and that older scores do not compare.
+It changes only with a page in docs/decisions/ that says what changes, why, and that older scores do not compare;
+then set PIN in tests/{Path(__file__).name} to the new digest in the same commit (docs/decisions/0004).
 """
 
 

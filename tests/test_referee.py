@@ -61,6 +61,13 @@ def saved(tmp_path) -> tuple[night.Night, Path]:
     return one, trial
 
 
+def crash_of(one: night.Night, trial: Path, deadline_s: float = referee.SCORING_S) -> Crash:
+    """Why there is no score."""
+    found = referee.score(one.root, trial, one.env, deadline_s=deadline_s)
+    assert isinstance(found, Crash), found
+    return found
+
+
 def test_number_comes_from_the_prepare_of_the_repository(saved):
     one, trial = saved
     (trial / "code/prepare.py").write_text(
@@ -77,9 +84,9 @@ def test_link_in_the_submission_is_refused(saved, name):
     one, trial = saved
     path = trial / name
     path.rename(trial / "elsewhere")
-    assert "must be a plain file but is missing" in referee.score(one.root, trial, one.env).why
+    assert "must be a plain file but is missing" in crash_of(one, trial).why
     path.symlink_to(trial / "elsewhere")
-    crash = referee.score(one.root, trial, one.env)
+    crash = crash_of(one, trial)
     assert (crash.kind, crash.why) == ("refused", f"{name} must be a plain file but is none")
 
 
@@ -95,7 +102,7 @@ def test_link_in_the_submission_is_refused(saved, name):
 def test_failing_player_is_named(saved, script, kind, why):
     one, trial = saved
     (trial / "code/prepare.py").write_text(script + "\n")
-    crash = referee.score(one.root, trial, one.env)
+    crash = crash_of(one, trial)
     assert (crash.kind, why in crash.why) == (kind, True), crash
 
 
@@ -113,7 +120,7 @@ def test_failing_player_is_named(saved, script, kind, why):
 def test_referee_without_a_number_says_why(saved, script, kind, why):
     one, trial = saved
     (one.root / "prepare.py").write_text(script + "\n")
-    crash = referee.score(one.root, trial, one.env, None, "val", 2.0)
+    crash = crash_of(one, trial, deadline_s=2.0)
     assert (crash.kind, why in crash.why) == (kind, True), crash
 
 

@@ -110,7 +110,7 @@ def test_supervisor_killed_in_the_shell_leaves_a_trial_that_is_ended(tmp_path):
     assert one.tip() == base and one.record(2)["state"] == "closed"
 
 
-def test_saved_submission_is_scored_after_the_supervisor_was_killed(tmp_path):
+def test_run_that_nobody_watched_to_its_end_is_not_scored(tmp_path):
     one = night.begun(tmp_path, own=True)
     base = one.tip()
     one.edit(LR=0.5, SLEEP_S=60.0)
@@ -119,8 +119,8 @@ def test_saved_submission_is_scored_after_the_supervisor_was_killed(tmp_path):
     night.until(lambda: saved.exists() and one.record(2)["state"] == "running")
     process.kill()
     process.communicate()
-    assert "scored what it had saved" in heal(one)
-    check(one, "keep", base)
+    assert "interrupted: the supervisor was ended before the trial was" in heal(one)
+    check(one, "crash", base)
 
 
 def test_supervisor_killed_while_scoring_scores_again(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 from autoresearch.attempt import stamps
 from autoresearch.attempt.stamps import Stamps
 
+LIMITS = stamps.Limits(start_up_s=60.0, budget_s=300.0, step_s=0.5)
+
 
 def tell(script: str) -> tuple[dict[str, float], float]:
     """Run a Python text that writes to the descriptor named by its first argument; returns stamps and wall time."""
@@ -62,9 +64,16 @@ def test_first_word_counts():
     ],
 )
 def test_judge_names_what_is_wrong(found, why):
-    crash = stamps.judge(found, 300.0, 0.5, 60.0)
+    crash = stamps.judge(found, found.get("done", 300.0) + 3.0, LIMITS)
     assert (crash is None) == (why == "")
     assert crash is None or (crash.kind == "refused" and why in crash.why)
+
+
+def test_run_must_end_soon_after_its_clock():
+    found = {"start": 5.0, "done": 305.0}
+    assert stamps.judge(found, 364.0, LIMITS) is None
+    crash = stamps.judge(found, 366.0, LIMITS)
+    assert crash and "must end within 60 s of clock.done but went on for 61.0 s" in crash.why
 
 
 def test_longest_update_that_is_believed_is_a_tenth_of_the_budget():

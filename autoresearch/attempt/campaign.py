@@ -19,6 +19,7 @@ from autoresearch.sandbox import Confinement
 from autoresearch.verdict import Noise, estimate_noise
 
 PREFIX = "autoresearch/"
+PREPARE_AGAIN = "move that folder away and run `uv run prepare.py`, which makes the same again"
 SETTINGS = ("DATASET", "SCALE", "TIME_BUDGET", "MAX_STEPS", "CACHE")
 
 
@@ -72,7 +73,12 @@ class Campaign:
         """What confines its trials here."""
         if self.arena.sandbox.network:
             return sandbox.REMOTE
-        return sandbox.find() if self.sandboxed else sandbox.OPEN
+        return self.best_confinement if self.sandboxed else sandbox.OPEN
+
+    @cached_property
+    def best_confinement(self) -> Confinement:
+        """What can confine trials here, whether or not it is to."""
+        return sandbox.find()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -133,6 +139,9 @@ class Campaign:
                 f"frozen files must stay as they were at setup but {', '.join(changed)} changed; "
                 f"see `git diff {self.pins.baseline[:7]} -- FILE`, put them back, or begin anew with `setup`"
             )
+        for path, (digest, stamp) in self.pins.tokens.items():
+            if file_stamp(Path(path)) != stamp and file_digest(Path(path)) != digest:
+                raise Refused(f"{path} must stay as it was at setup but changed; {PREPARE_AGAIN}")
         now, then = self.settings(), self.pins.settings
         for name in sorted(now.keys() | then.keys()):
             if now.get(name) != then.get(name):
@@ -226,6 +235,15 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
+
+
+def file_stamp(path: Path) -> str:
+    """Number, size and time of the last change of any kind, which nobody can set back; empty when it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_ctime_ns}"
 
 
 def seed_of(tag: str, number: int, run: int) -> int:

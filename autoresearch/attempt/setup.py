@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoresearch import arena, knobs, notes, process
 from autoresearch.attempt import begin
-from autoresearch.attempt.campaign import Campaign, file_digest
+from autoresearch.attempt.campaign import PREPARE_AGAIN, Campaign, file_digest, file_stamp
 from autoresearch.errors import Refused
 from autoresearch.records import Attempt, Pins, State
 
@@ -94,18 +94,40 @@ def fix_pins(campaign: Campaign, commit: str) -> None:
         raise Refused(f"{', '.join(missing)} must be in commit {commit[:7]}, for attempts change it; `git add` it")
     frozen = campaign.frozen_files()
     identity = find_identity(campaign) if campaign.arena.own else {}
+    tokens = {}
     if data := identity.pop("data", ""):
         frozen[data] = file_digest(Path(data))
+        tokens = find_tokens(Path(data))
     pins = Pins(
         tag=campaign.tag,
         baseline=commit,
         regime=identity.get("regime") or foreign_regime(campaign, frozen),
         frozen=frozen,
+        tokens=tokens,
         identity=identity,
         settings=campaign.settings(),
         previous_tag=make_current(campaign),
     )
     campaign.ledger.write_pins(pins)
+
+
+def find_tokens(data: Path) -> dict[str, list[str]]:
+    """Tokens and tokenizer that data.json describes, as `Pins` keeps them.
+
+    Raises:
+        Refused: one is not what was prepared.
+    """
+    noted = json.loads(data.read_bytes()) if data.name == "data.json" else {}
+    held, ready = data.parents[2] / "held", data.parent
+    places = {"train": ready / "tokens.bin", "tokenizer": ready / "tokenizer.json"}
+    places |= {split: held / split / ready.name / "tokens.bin" for split in ("val", "sealed")}
+    found = {}
+    for name, path in places.items():
+        if name in noted:
+            if (digest := file_digest(path)) != noted[name]:
+                raise Refused(f"{path} must have the sha256 {noted[name]} but has {digest}; {PREPARE_AGAIN}")
+            found[str(path)] = [digest, file_stamp(path)]
+    return found
 
 
 def find_identity(campaign: Campaign) -> dict[str, str]:

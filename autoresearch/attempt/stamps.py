@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from autoresearch.records import Crash
@@ -18,7 +19,19 @@ BASELINE_START_UP_S = 600.0  # nobody edited it, and it compiles into an empty c
 EXCESS_FRAC = 0.02  # of the budget, beside the update under way
 STEP_FRAC = 0.1  # of the budget: the longest update that is believed
 MACHINE_S = 1.0  # a busy machine's
+LEAVING_S = 60.0  # from the end of the clock to the end of the process, which only saves its submission
 MOST_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the clock of a trial is held to."""
+
+    start_up_s: float
+    """From the launch to the start; see `start_up_s`."""
+    budget_s: float
+    step_s: float
+    """Mean seconds of an update, as the trial tells."""
 
 
 class Stamps:
@@ -70,21 +83,22 @@ def excess_s(budget_s: float, step_s: float = float("inf")) -> float:
     return min(step_s, STEP_FRAC * budget_s) + EXCESS_FRAC * budget_s + MACHINE_S
 
 
-def judge(stamps: Mapping[str, float], budget_s: float, step_s: float, most_start_s: float) -> Crash | None:
-    """Refuse a clock that was not used, or ran longer than it may.
+def judge(stamps: Mapping[str, float], ended_s: float, limits: Limits) -> Crash | None:
+    """Refuse a clock that was not used, or a run that went on longer than it may.
 
     Args:
         stamps: seconds after the launch.
-        step_s: mean seconds of an update, as the trial tells.
-        most_start_s: from `start_up_s`.
+        ended_s: when the process ended, seconds after the launch.
     """
-    why = ""
+    why, most_s = "", limits.budget_s + excess_s(limits.budget_s, limits.step_s)
     if "start" not in stamps:
         why = "clock.start() must be called before training but never was"
-    elif stamps["start"] > most_start_s:
-        why = f"clock.start() must come within {most_start_s:.0f} s but came after {stamps['start']:.1f} s"
+    elif stamps["start"] > limits.start_up_s:
+        why = f"clock.start() must come within {limits.start_up_s:.0f} s but came after {stamps['start']:.1f} s"
     elif "done" not in stamps:
         why = "training must go on until clock.done but ended before"
-    elif (spent_s := stamps["done"] - stamps["start"]) > (most_s := budget_s + excess_s(budget_s, step_s)):
+    elif (spent_s := stamps["done"] - stamps["start"]) > most_s:
         why = f"training must end within {most_s:.1f} s of clock.start() but took {spent_s:.1f} s"
+    elif (left_s := ended_s - stamps["done"]) > LEAVING_S:
+        why = f"a run must end within {LEAVING_S:.0f} s of clock.done but went on for {left_s:.1f} s"
     return Crash(kind="refused", why=f"clock: {why}") if why else None

@@ -8,6 +8,8 @@ from autoresearch import knobs
 from autoresearch.errors import Refused
 from autoresearch.records import Crash
 
+MOST_BYTES = 256 << 10  # this repository's has 30 KB
+
 
 def crash_of(source: str, path: str, local: set[str] | None, own: bool) -> Crash | None:
     """Why a file cannot be tried; None when nothing speaks against it.
@@ -16,6 +18,9 @@ def crash_of(source: str, path: str, local: set[str] | None, own: bool) -> Crash
         local: top-level modules that lie beside the file; None: another Python runs it, so imports are left alone.
         own: whether the file is this repository's train.py, to be rebuilt by the referee.
     """
+    if own and len(source.encode()) > MOST_BYTES:
+        why = f"{path} must have at most {MOST_BYTES:,} bytes, for it holds code, not weights, but has {len(source):,}"
+        return Crash(kind="refused", why=why)
     try:
         knobs.parse(source)
     except Refused as error:

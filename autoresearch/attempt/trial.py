@@ -14,6 +14,7 @@ from autoresearch.attempt.stamps import Stamps
 from autoresearch.errors import Refused
 from autoresearch.process import Deadline, Launch
 from autoresearch.records import Attempt, Crash, State, Trial
+from autoresearch.sandbox import files
 
 START_UP_S = 240.0
 GRACE_S = 60.0
@@ -42,9 +43,7 @@ def lay_out(campaign: Campaign, commit: str, folder: Path) -> Path:
 def lay_again(campaign: Campaign, trial: Trial) -> None:
     """Put pristine files in the place of a trial's code, which it may have changed, before the player imports it."""
     code = campaign.repo.root / trial.folder / "code"
-    if code.is_symlink():
-        code.unlink()
-    shutil.rmtree(code, ignore_errors=True)
+    files.remove(code)
     code.mkdir()
     campaign.repo.export(trial.commit, list(NEEDED), code)
 
@@ -108,7 +107,8 @@ def start(campaign: Campaign, trial: Trial, code: Path, clock: Stamps) -> Launch
 def settle(campaign: Campaign, trial: Trial) -> None:
     """Read the log of a trial that has ended and score it, or say why there is no score, in place.
 
-    A trial whose exit code nobody saw, because the supervisor died first, counts as trained if it saved a submission.
+    The clock of a trial whose exit code nobody saw, because the supervisor died first, was not watched to its end; in
+    another arena such a trial counts as trained if it saved a submission.
     """
     folder = campaign.repo.root / trial.folder
     text = read_log(folder)
@@ -116,7 +116,7 @@ def settle(campaign: Campaign, trial: Trial) -> None:
     has_saved = (folder / "submission" / "config.json").exists()
     if trial.crash:
         return
-    if trial.exit_code is None and not has_saved:
+    if trial.exit_code is None and (campaign.arena.own or not has_saved):
         why = "the supervisor was ended before the trial was"
         trial.crash = Crash(kind="interrupted", why=why, tail=summary.tail(text))
     elif trial.exit_code:
@@ -131,18 +131,17 @@ def settle(campaign: Campaign, trial: Trial) -> None:
     else:
         trial.score = result
         if campaign.arena.own or campaign.arena.score_command:
-            with open(folder / "run.log", "a") as file:
-                file.write(f"\n{campaign.arena.metric.name}: {result:.6f}\n")
-            (folder / "score.json").unlink(missing_ok=True)  # whatever the trial put there
-            (folder / "score.json").write_text(json.dumps({campaign.arena.metric.name: result}) + "\n")
+            files.append(folder / "run.log", f"\n{campaign.arena.metric.name}: {result:.6f}\n")
+            files.write(folder / "score.json", json.dumps({campaign.arena.metric.name: result}) + "\n")
 
 
 def clock_crash(campaign: Campaign, trial: Trial) -> Crash | None:
-    """Why the clock of a trial does not stand; one whose supervisor died was not watched to its end."""
-    if not campaign.arena.own or (trial.exit_code is None and not trial.stamps):
+    """Why the clock of a trial does not stand."""
+    if not campaign.arena.own:
         return None
     seconds, num_steps = trial.metrics.training_seconds or 0.0, trial.metrics.num_steps or 1
-    return stamps.judge(trial.stamps, campaign.budget_s, seconds / num_steps, start_up_s(campaign))
+    limits = stamps.Limits(start_up_s(campaign), campaign.budget_s, seconds / num_steps)
+    return stamps.judge(trial.stamps, trial.seconds or 0.0, limits)
 
 
 def start_up_s(campaign: Campaign) -> float:
@@ -173,8 +172,10 @@ def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") ->
         except Refused as error:
             return Crash(kind="refused", why=f"changed while the trial ran: {error}"[:300])
         lay_again(campaign, trial)
+        if (found := confine.of_scoring(campaign, trial)).kind == "open":
+            trial.sealed, trial.network = found.kind, found.network
         return referee.score(
-            campaign.repo.root, folder, variables, confine.of_player(campaign, folder, variables), split
+            campaign.repo.root, folder, variables, lambda own: confine.of_player(campaign, trial, own, variables), split
         )
     value = arena.metric.find(text)
     if value is None or not math.isfinite(value):
@@ -211,10 +212,7 @@ def deadlines(campaign: Campaign, clock: Stamps) -> list[Deadline]:
 
 def read_log(folder: Path) -> str:
     """The run's log; empty when it never printed."""
-    try:
-        return (folder / "run.log").read_text(errors="replace")
-    except OSError:
-        return ""
+    return files.read_text(folder / "run.log")
 
 
 class Bar:
@@ -256,13 +254,7 @@ def describe_progress(report: dict, name: str, elapsed_s: float) -> str:
 
 def last_report(path: Path) -> dict:
     """The last whole line of progress.jsonl that is an object, from the end of the file."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            rows = file.read().split(b"\n")
-    except OSError:
-        return {}
-    for row in reversed(rows[:-1]):
+    for row in reversed(files.read(path, 4096).split(b"\n")[:-1]):
         try:
             report = json.loads(row)
         except ValueError:

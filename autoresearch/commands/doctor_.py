@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoresearch import arena, process, sandbox
 from autoresearch.attempt import setup
-from autoresearch.attempt.campaign import PREFIX, Campaign
+from autoresearch.attempt.campaign import PREFIX, Campaign, file_digest
 from autoresearch.commands import terminal
 from autoresearch.errors import AutoresearchError
 from autoresearch.repo import Repo
@@ -92,7 +92,12 @@ def check_sandbox(repo: Repo) -> list[Finding]:
     """What confines a trial here; nothing is wrong where nothing can be mended."""
     found = sandbox.REMOTE if arena.load(repo.root).sandbox.network else sandbox.find()
     state = OK if found.kind != "open" else MEND if found.mend else WARN
-    return [("sandbox", state, str(found))]
+    lines: list[Finding] = [("sandbox", state, str(found))]
+    if arena.load(repo.root).own:
+        digest = file_digest(repo.root / "prepare.py")[:12]
+        seat = "confined" if found.kind != "open" else "not confined"
+        lines.append(("referee", OK, f"prepare.py {digest} scores from outside; the player is {seat}"))
+    return lines
 
 
 def check_pins(repo: Repo) -> list[Finding]:

@@ -37,9 +37,9 @@ def view(
 
     Args:
         folder: the trial's own, written to.
-        compiled: what compilers keep, of one tag and for confined processes alone; written to, and their home.
+        compiled: what compilers keep, of one tag and for confined processes alone; written to.
         readable: the code copy (also where it lies in `folder`), training data, kernels, the lock file.
-        hidden: what lies below something readable and must not be read; see `package_files`.
+        hidden: what must not be read where it lies below something readable, but for what is `readable` in it.
         variables: an environment without secrets, as `process.environment` makes it.
 
     Raises:
@@ -55,8 +55,9 @@ def view(
     shown = {**system, **given}
     real = _outermost(shown.values())
     secret = sorted({Path(os.path.realpath(path)) for path in (*hidden, *other_packages()) if path.exists()})
+    within = _outermost(path for path in shown.values() if _is_in(path, secret) and path not in secret)
     return View(
-        readable=tuple(real),
+        readable=tuple(dict.fromkeys([*real, *within])),
         writable=tuple(own.values()),
         hidden=tuple(path for path in secret if _is_in(path, real)),
         devices=tuple(Path(path) for pattern in GPUS for path in sorted(glob.glob(pattern))),
@@ -68,8 +69,8 @@ def view(
 def _environment(folder: Path, compiled: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """The variables, with every folder that programs write to by themselves inside."""
     places = {
-        "HOME": compiled,
-        "XDG_CACHE_HOME": compiled / "cache",
+        "HOME": folder,
+        "XDG_CACHE_HOME": folder / "tmp",
         "TORCHINDUCTOR_CACHE_DIR": compiled / "inductor",
         "TRITON_CACHE_DIR": compiled / "triton",
         "TMPDIR": folder / "tmp",

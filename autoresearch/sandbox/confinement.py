@@ -59,6 +59,8 @@ class View:
     """Other spellings of paths, and where they lead."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The whole environment."""
+    shares_memory: bool = True
+    """Whether it may use the machine's /dev/shm where it has none of its own."""
 
 
 def command(confinement: Confinement, view: View, argv: Sequence[str]) -> list[str]:
@@ -79,7 +81,7 @@ def command(confinement: Confinement, view: View, argv: Sequence[str]) -> list[s
             "network": confinement.network,
             "readable": [str(path) for path in (*view.readable, PROC)],
             "hidden": [str(path) for path in view.hidden],
-            "devices": [str(path) for path in (*DEVICES, SHARED_MEMORY, *view.devices)],
+            "devices": [str(path) for path in (*DEVICES, *[SHARED_MEMORY] * view.shares_memory, *view.devices)],
         }
     return [sys.executable, "-I", "-S", "-B", str(WARDEN), json.dumps(options), *argv]
 
@@ -93,10 +95,11 @@ def bubblewrap(program: str, view: View) -> list[str]:
     mounts = {path: ["--ro-bind", str(path), str(path)] for path in view.readable}
     mounts |= {path: ["--bind", str(path), str(path)] for path in view.writable}
     for path in view.hidden:
-        empty = ["--tmpfs", str(path), "--remount-ro", str(path)]
-        mounts[path] = empty if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+        mounts[path] = ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
     for path in sorted(mounts, key=lambda path: len(path.parts)):
         words += mounts[path]
     for name, target in view.links.items():
         words += ["--symlink", str(target), str(name)]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/"]
+    for path in (*view.hidden, Path("/dev"), Path("/")):  # not before all that lies in them is mounted
+        words += ["--remount-ro", str(path)] if path.is_dir() else []
+    return words

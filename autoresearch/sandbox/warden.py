@@ -30,7 +30,7 @@ LIST = 1 << 3
 MAKE_DEVICES = 1 << 6 | 1 << 11
 OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15  # the rights that a rule for a file may give
 RIGHTS = {2: 1 << 14, 3: 1 << 15, 4: 1 << 15, 5: 1 << 16}  # all below this bit, by version; later ones as the last
-LEAST_VERSION = 2  # the first lets nobody rename from one folder to another, which compilers do
+LEAST_VERSION = 3  # the second lets everybody cut a file to nothing
 SIGNALS_AND_ABSTRACT_SOCKETS, SCOPES_VERSION = 3, 6
 
 # linux/prctl.h, linux/seccomp.h, linux/audit.h
@@ -131,7 +131,7 @@ def confine(options: dict) -> None:
     call("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     version = call("syscall", CREATE_RULESET, None, 0, GET_VERSION)
     if version < LEAST_VERSION:
-        raise OSError(f"Landlock must have version {LEAST_VERSION} but has {version} (Linux 5.19 or newer is needed)")
+        raise OSError(f"Landlock must have version {LEAST_VERSION} but has {version} (Linux 6.2 or newer is needed)")
     rights = RIGHTS[min(version, max(RIGHTS))] - 1
     scopes = SIGNALS_AND_ABSTRACT_SOCKETS if version >= SCOPES_VERSION else 0
     attributes = struct.pack("QQQ", rights, 0, scopes)  # an older kernel takes zeros that it does not know
