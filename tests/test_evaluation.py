@@ -44,6 +44,34 @@ def test_bpb_equals_the_sum_over_single_tokens(tokenizer: prepare.Tokenizer, ids
     assert bpb(model.float(), ids) == pytest.approx(nats / math.log(2) / num_bytes, rel=1e-5)
 
 
+class Table(nn.Module):
+    """Logits from a table by the place and by the first token of the row: the losses of all targets differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(5)
+        self.places, self.firsts = (nn.Parameter(torch.randn(size, V, generator=draw)) for size in (T, V))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.places + self.firsts[inputs[:, 0]][:, None]
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 256, 257, 1000])
+@pytest.mark.parametrize("batch_size", [3, 64])
+def test_bpb_is_the_sum_of_each_loss_once(
+    tokenizer: prepare.Tokenizer, ids: np.ndarray, bpb: BPB, count: int, batch_size: int
+) -> None:
+    table, sizes = Table(), tokenizer.token_bytes()
+    places, firsts = table.places.detach().double().numpy(), table.firsts.detach().double().numpy()
+    nats = 0.0
+    for index, target in enumerate(ids[1 : count + 1].tolist()):
+        if sizes[target]:
+            logits = places[index % T] + firsts[ids[index // T * T]]
+            nats += np.log(np.exp(logits).sum()) - logits[target]
+    expected = nats / math.log(2) / sizes[ids[1 : count + 1]].sum()
+    assert bpb(table, ids[: count + 1], batch_size) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 256, 257, 1000])
 def test_bpb_scores_every_token_exactly_once(
     tokenizer: prepare.Tokenizer, ids: np.ndarray, bpb: BPB, count: int
