@@ -216,8 +216,8 @@ def last_report(path: Path) -> dict:
         return {}
     for row in reversed(rows[:-1]):
         try:
-            report = json.loads(row)
-        except ValueError:
+            report = json.loads(row, parse_int=float)  # what is too large becomes infinite, and is left out
+        except (ValueError, RecursionError):
             continue
         if isinstance(report, dict):
             return report
