@@ -153,7 +153,7 @@ class Maker:
                 "result": f"{status} after {len(attempt.trials)} runs",
                 "expected": vs,
                 "why": "the step is as fast as before, so the difference is in what an update does",
-                "lesson": f"{attempt.changed[0] if attempt.changed else 'this'} is settled at this size; look elsewhere",
+                "lesson": f"{attempt.changed[0] if attempt.changed else 'this'} is settled at this size",
             })  # fmt: skip
         self.now += timedelta(seconds=self.random.uniform(20, 90))
         attempt.closed = self.now.isoformat()

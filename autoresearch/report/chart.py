@@ -150,7 +150,7 @@ def bounds(entries: Sequence[Entry], sign: int, sigma: float) -> tuple[float, fl
     near = [loss for loss in losses if best - 0.5 * reach <= loss <= worst + 0.5 * reach]
     best, worst = min([best, *near]), max([worst, *near])
     room = max(worst - best, reach / 2)
-    ends = sign * (best - 0.22 * room), sign * (worst + 0.1 * room)
+    ends = sign * (best - 0.3 * room), sign * (worst + 0.1 * room)
     return min(ends), max(ends)
 
 

@@ -47,9 +47,8 @@ def of_story(story: Story) -> Headline | None:
         return _headline(baseline.score, champion.level - baseline.score, None, "decided", "One run each.")
     change, half = remeasure.gain(runs[0], runs[1], story.noise)
     why = (
-        f"From the runs that decided ({count_of(len(runs[1]), 'run')} of the baseline, {len(runs[0])} of the champion): "
-        "what is chosen for measuring well measures too well. `uv run -m autoresearch confirm` measures both on fresh "
-        "seeds."
+        f"From the runs that decided ({len(runs[1])} of the baseline, {len(runs[0])} of the champion): what was chosen "
+        "for measuring well measures too well. `uv run -m autoresearch confirm` measures both on fresh seeds."
     )
     return _headline(statistics.fmean(runs[1]), change, half, "decided", why)
 

@@ -60,9 +60,8 @@
   }
 
   function lines(text, classify) {
-    const pre = make("pre", { tabindex: "0", dir: "ltr" });
-    for (const line of text.split("\n")) pre.append(make("span", classify(line), line || " "));
-    return pre;
+    const rows = text.split("\n").map((line) => make("span", classify(line), line || " "));
+    return make("pre", { tabindex: "0", dir: "ltr" }, make("code", {}, ...rows));
   }
 
   function diffClass(line) {

@@ -29,6 +29,7 @@ def paint(story: Story, title: str) -> bytes:
     """The chart of a story as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 
     chart = draw(story, WIDE)
     width, height = chart.size.width, chart.size.height + 66
@@ -53,7 +54,10 @@ def paint(story: Story, title: str) -> bytes:
         axes.plot([mark.x, mark.x], [mark.y, label.y], color=FAINT, linewidth=0.7, zorder=4)
         align = "right" if label.anchor == "end" else "left"
         size = chart.size.font * 0.88  # this font is wider than those of browsers
-        axes.text(label.x, label.y, _plain(label.text), fontsize=size, color=INK, ha=align, va="center", zorder=6)
+        words = axes.text(
+            label.x, label.y, _plain(label.text), fontsize=size, color=INK, ha=align, va="center", zorder=6
+        )
+        words.set_path_effects([withStroke(linewidth=3, foreground=GROUND)])
     places = {"loc": "upper left", "bbox_to_anchor": (chart.plot.left - 4, -30), "bbox_transform": axes.transData}
     axes.legend(**places, ncols=8, frameon=False, fontsize=10, labelcolor=INK, borderpad=0, handletextpad=0.4)
     data = io.BytesIO()

@@ -41,7 +41,7 @@ class Live:
             return self.html
 
     def news(self) -> str:
-        """What changes from second to second, as JSON: whether the page is still the newest, and the trial under way."""
+        """What changes from second to second, as JSON: the trial under way, and of what the page should be made."""
         with self.lock:
             told = self._refresh()
             under_way = evidence.under_way(told.found) if told.is_alive else None

@@ -155,9 +155,8 @@ def _read_attempts(found: Found) -> None:
             found.broken[number] = f"{path.name} tells of attempt {attempt.name}"
             continue
         if previous and attempt.previous != previous[1]:
-            found.problems.append(
-                f"{previous[0].name} was changed after attempt {attempt.name} had begun, or a record between them is gone"
-            )
+            name = previous[0].name
+            found.problems.append(f"{name} was changed after attempt {attempt.name} had begun, or one between is gone")
         previous = path, hashlib.sha256(data).hexdigest()
         found.attempts.append(attempt)
 
