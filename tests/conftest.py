@@ -32,6 +32,7 @@ os.environ |= {
 
 import corpus  # noqa: E402
 import launcher  # noqa: E402
+import morning  # noqa: E402
 import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
@@ -97,6 +98,18 @@ def bpb(tokenizer: prepare.Tokenizer) -> Callable[..., float]:
         return prepare.bits_per_byte(model.to(prepare.DEVICE), ids, tokenizer, batch_size)
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> morning.Maker:
+    """A night of 40 attempts for tests of the report; those that change it take `root`."""
+    return morning.build(tmp_path_factory.mktemp("night") / "repo", 40, num_reports=60)
+
+
+@pytest.fixture
+def root(night: morning.Maker, tmp_path: Path) -> Path:
+    """A copy of that checkout."""
+    return Path(shutil.copytree(night.root, tmp_path / "repo", symlinks=True))
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def ticks(low: float, high: float, about: int, whole: bool = False) -> list[tupl
         return [(low, f"{low:g}")]
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.7)
     step = max(1.0, round(step)) if whole else step
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step - 1e-9)

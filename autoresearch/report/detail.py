@@ -1,7 +1,6 @@
 """What a row of the table unfolds to, as plain values for the page, each kind of text within its budget."""
 
 from collections.abc import Sequence
-from datetime import UTC
 from typing import Any
 
 from autoresearch.records import Attempt, Trial
@@ -10,11 +9,11 @@ from autoresearch.report.entries import Entry
 from autoresearch.report.evidence import Evidence
 from autoresearch.report.story import moment, outcome_of
 
-BUDGETS = {"diff": 700_000, "tail": 250_000, "words": 650_000}
+BUDGETS = {"diff": 550_000, "tail": 200_000, "words": 500_000}
 """Bytes of the page that all diffs, all ends of logs and all words of the agent may take."""
 MOST_CHARS = {"diff": 40_000, "tail": 6_000, "words": 4_000}
 """Of one text."""
-CURVE_POINTS = 24_000
+CURVE_POINTS = 20_000
 """Of all curves together."""
 METRICS = ("training_seconds", "num_steps", "total_tokens_M", "mfu_percent", "peak_vram_mb", "num_params_M", "depth")
 
@@ -80,7 +79,7 @@ def _times(attempt: Attempt) -> dict[str, str]:
     begun, ended = moment(attempt.started), moment(attempt.closed)
     if not begun:
         return {}
-    told = {"started": f"{begun.astimezone(UTC):%Y-%m-%d %H:%M} UTC"}
+    told = {"started": f"{begun:%Y-%m-%d %H:%M} UTC"}
     return told | ({"took": f"{(ended - begun).total_seconds() / 60:.1f} min"} if ended else {})
 
 

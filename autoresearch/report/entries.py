@@ -3,9 +3,8 @@
 Numbers of rows without a record are shown as they stand; where there are records they are never compared with those.
 """
 
-import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autoresearch import verdict
 from autoresearch.ledger import Row
@@ -15,6 +14,7 @@ from autoresearch.report.sources import Found
 
 OWN_COLUMNS = ("commit", "status", "description", "reasoning", "decision", "metric_name", "metric_value")
 FAILED = ("failed", "fail", "error", "timeout", "oom", "killed", "invalid_metric", "rejected", "crashed")
+LARGEST = 1e12
 KINDS = ("keep", "discard", "crash", "backtrack", "cancelled", "running", "cut off", "by hand", "other", "damaged")
 
 
@@ -53,9 +53,7 @@ def collect(found: Found, is_alive: bool) -> list[Entry]:
         is_alive: whether some process is at it; an attempt without a verdict is `cut off` otherwise.
     """
     placed = [((one.id, 0, 0), _of_attempt(one, is_alive)) for one in found.attempts]
-    for number, why in found.broken.items():
-        entry = Entry(0, f"{number:04d}", "damaged", "damaged", "record cannot be read", damage=text.line(why))
-        placed.append(((number, 0, 0), entry))
+    lost = {number: text.line(f"the record cannot be read: {why}", 400) for number, why in found.broken.items()}
     numbers: dict[tuple[str, str], deque[int]] = {}
     for one in found.attempts:
         numbers.setdefault((one.commit[:7], str(one.status)), deque()).append(one.id)
@@ -64,23 +62,33 @@ def collect(found: Found, is_alive: bool) -> list[Entry]:
         same = numbers.get((row.values.get("commit", "")[:7], row.values.get("status", "")))
         if same and not row.damage:
             above = max(above, same.popleft())
-        else:
-            placed.append(((above, 1, row.line), _of_row(row, found)))
+            continue
+        entry = _of_row(row, found)
+        if above + 1 in found.broken and not row.damage:
+            above += 1
+            entry = replace(entry, name=f"{above:04d}", kind="damaged", word="damaged", score=None)
+            entry.damage = lost.pop(above)
+        placed.append(((above, 1, row.line), entry))
+    placed += [((number, 0, 0), _of_broken(number, why)) for number, why in lost.items()]
     entries = [entry for _, entry in sorted(placed, key=lambda pair: pair[0])]
     for place, entry in enumerate(entries, start=1):
         entry.place = place
     return entries
 
 
+def _of_broken(number: int, why: str) -> Entry:
+    return Entry(0, f"{number:04d}", "damaged", "damaged", "its record cannot be read", damage=why)
+
+
 def _of_attempt(attempt: Attempt, is_alive: bool) -> Entry:
     is_open = attempt.state in (State.STARTED, State.RUNNING, State.SCORED)
     kind = ("running" if is_alive else "cut off") if is_open else str(attempt.status)
-    scores = attempt.scores()
+    scores = [score for score in attempt.scores() if is_sane(score)]
     memory_mb = max((one.metrics.peak_vram_mb or 0.0 for one in attempt.trials), default=0.0)
     found, change = attempt.verdict, ""
-    if found and attempt.status != Status.BACKTRACK:
+    if found:
         scale = found.standard_error
-        change = f"{verdict.signed(found.difference, scale)} ± {verdict.plain(scale, scale)}"
+        change = text.line(f"{verdict.signed(found.difference, scale)} ± {verdict.plain(scale, scale)}", 40)
     return Entry(
         place=0,
         name=attempt.name,
@@ -138,7 +146,12 @@ def _number(values: dict[str, str], metric: str) -> float | None:
         value = float(cell or "")
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if is_sane(value) else None
+
+
+def is_sane(score: float) -> bool:
+    """Whether a number can be a score; what overflows when it is squared is none."""
+    return abs(score) < LARGEST  # false of nan
 
 
 # --- the champion's line
@@ -156,7 +169,7 @@ def set_levels_by_records(entries: list[Entry]) -> Entry | None:
             if attempt.drift:
                 scores = {}
             for one in (*attempt.trials, *attempt.champion_trials):
-                if one.score is not None:
+                if one.score is not None and is_sane(one.score):
                     scores.setdefault(one.commit, []).append(one.score)
             if entry.kind == "keep":
                 champion = kept[attempt.commit] = entry

@@ -38,7 +38,7 @@ def gather(found: Found, points: int) -> dict[int, Evidence]:
     """The evidence of all attempts by number.
 
     Args:
-        points: of a curve, at most.
+        points: of a curve, about.
     """
     gathered = {attempt.id: Evidence() for attempt in found.attempts}
     with ThreadPoolExecutor(1) as beside:  # git has its own process, and the files are many
@@ -86,7 +86,8 @@ def _without_headers(diff: str) -> str:
 
 def folder_of(found: Found, name: str, trial: Trial) -> Path:
     """A trial's folder below the records, wherever those were copied to."""
-    return found.source.records / name / Path(trial.folder or "0").name
+    run = Path(trial.folder).name
+    return found.source.records / name / (run if run.isdigit() else "0")
 
 
 def curve(path: Path, points: int) -> Curve:
@@ -100,7 +101,7 @@ def curve(path: Path, points: int) -> Curve:
         return []
     rows = [row for place, chunk in zip(places, chunks, strict=True) if (row := _whole_line(chunk, place == 0))]
     if chunks and b"\n" in chunks[-1]:
-        rows.append(chunks[-1].rstrip(b"\n").rpartition(b"\n")[2])
+        rows.append(chunks[-1][: chunks[-1].rindex(b"\n")].rpartition(b"\n")[2])
     found = {point[0]: point for row in rows if (point := _point(row))}
     return [found[x] for x in sorted(found)]
 
@@ -119,7 +120,7 @@ def _point(row: bytes) -> tuple[float, float] | None:
         metrics = report.get("metrics") or {}
         x = report.get("elapsed_s", report.get("step"))
         y = metrics.get("train_loss", next(iter(metrics.values()), None))
-        point = float(f"{float(x):.5g}"), float(f"{float(y):.4g}")
+        point = float(f"{float(x):.5g}"), float(f"{float(y):.4g}")  # type: ignore[arg-type]
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return point if all(map(math.isfinite, point)) else None

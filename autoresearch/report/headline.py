@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from autoresearch import remeasure, verdict
 from autoresearch.attempt.closing import count_of
-from autoresearch.records import Remeasurement
+from autoresearch.records import Attempt, Remeasurement
+from autoresearch.report.entries import is_sane
 from autoresearch.report.story import Story, newest
 
 
@@ -61,9 +62,9 @@ def confirmation(story: Story) -> Remeasurement | None:
     return found if trials and champion and trials[0].commit == champion.commit else None
 
 
-def _scores(attempt, commit: str) -> list[float]:
+def _scores(attempt: Attempt, commit: str) -> list[float]:
     trials = (*attempt.trials, *attempt.champion_trials)
-    return [one.score for one in trials if one.commit == commit and one.score is not None]
+    return [one.score for one in trials if one.commit == commit and one.score is not None and is_sane(one.score)]
 
 
 def _confirmed(story: Story, found: Remeasurement) -> Headline:
@@ -85,7 +86,7 @@ def _confirmed(story: Story, found: Remeasurement) -> Headline:
 
 
 def _headline(baseline: float, change: float, half: float | None, state: str, why: str) -> Headline:
-    scale = half or abs(change) / 100
+    scale = half or abs(change) / 30
     return Headline(
         baseline=verdict.plain(baseline, scale),
         champion=verdict.plain(baseline + change, scale),

@@ -126,7 +126,7 @@ def _metrics(story: Story) -> list[tuple[str, str, str]]:
     for name, (words, form) in METRICS.items():
         before, after = (_median(one, name) for one in ends)
         if before is not None and after is not None:
-            told.append((words, form.format(before), form.format(after)))
+            told.append((words, text.line(form.format(before), 30), text.line(form.format(after), 30)))
     return told
 
 

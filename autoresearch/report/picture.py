@@ -58,8 +58,10 @@ def paint(story: Story, title: str) -> bytes:
             label.x, label.y, _plain(label.text), fontsize=size, color=INK, ha=align, va="center", zorder=6
         )
         words.set_path_effects([withStroke(linewidth=3, foreground=GROUND)])
-    places = {"loc": "upper left", "bbox_to_anchor": (chart.plot.left - 4, -30), "bbox_transform": axes.transData}
-    axes.legend(**places, ncols=8, frameon=False, fontsize=10, labelcolor=INK, borderpad=0, handletextpad=0.4)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(chart.plot.left - 4, -30), bbox_transform=axes.transData, ncols=8,
+        frameon=False, fontsize=10, labelcolor=INK, borderpad=0, handletextpad=0.4,
+    )  # fmt: skip
     data = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that its font lacks

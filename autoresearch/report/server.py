@@ -4,9 +4,11 @@ A page of another site cannot read it either: requests must name this very addre
 """
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from autoresearch.errors import Refused
 from autoresearch.report import evidence, page, sources, story
@@ -22,7 +24,8 @@ class Live:
     def __init__(self, source: sources.Source, now: Callable[[], str], is_alive: Callable[[], bool]):
         self.source, self.now, self.is_alive = source, now, is_alive
         self.lock = threading.Lock()
-        self.stamp, self.html, self.told = "", "", None
+        self.stamp, self.html = "", ""
+        self.told: story.Story | None = None
 
     def _refresh(self) -> story.Story:
         """The story as it now stands; to be called under the lock."""
@@ -69,6 +72,11 @@ class Server(ThreadingHTTPServer):
             raise Refused(
                 f"port {port} must be free but: {error.strerror}; choose another with --port, or --port 0 for any"
             ) from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that has gone away is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -66,8 +66,8 @@ def of_checkout(start: Path, variables: Mapping[str, str]) -> Source:
     branch, root = repo.branch(), repo.root
     if not branch.startswith(PREFIX):
         raise Refused(
-            f"the branch must be {PREFIX}<tag> but is {branch or 'detached'!r}; begin with `uv run -m autoresearch "
-            "setup TAG`, `git switch` to yours, or name a table with --ledger FILE"
+            f"the branch must be {PREFIX}<tag> but is {branch or 'detached'!r}; begin with "
+            "`uv run -m autoresearch setup TAG`, `git switch` to yours, or name a table with --ledger FILE"
         )
     tag = branch.removeprefix(PREFIX)
     folder = root / "results" / tag
@@ -103,7 +103,7 @@ def of_ledger(table: Path, metric: str, direction: Direction, repo: Repo | None)
         raise Refused(f"{table} must have a column {wanted!r}; name one of {', '.join(columns)} with --metric")
     beside = table.parent / "records"
     records = beside if beside.is_dir() else table.parent
-    title = records.name if (records / "pins.json").exists() and records != beside else table.absolute().parent.name
+    title = table.absolute().parent.name if table.name == "results.tsv" else table.stem
     return Source(title, table, records, table.parent / "notes.md", wanted, direction, repo)
 
 

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from autoresearch import verdict
 from autoresearch.attempt.campaign import epochs, lineage
 from autoresearch.attempt.closing import outcome
 from autoresearch.records import Remeasurement
 from autoresearch.report import text
-from autoresearch.report.entries import Entry, collect, set_levels_by_records, set_levels_by_rows
+from autoresearch.report.entries import Entry, collect, is_sane, set_levels_by_records, set_levels_by_rows
 from autoresearch.report.sources import Found
 from autoresearch.verdict import Noise
 
@@ -93,7 +93,7 @@ def tell(found: Found, is_alive: bool) -> Story:
         baseline=scored[0] if scored else None,
         kept=_kept(found, entries, champion, sign),
         directions=_directions(entries, sign),
-        crashes=Counter(one.attempt.trials[-1].crash.kind for one in entries if _crash_of(one)),  # type: ignore
+        crashes=Counter(filter(None, map(_crash_of, entries))),
         counts=Counter(entry.kind for entry in entries),
         hours=hours,
         training_frac=frac,
@@ -103,7 +103,8 @@ def tell(found: Found, is_alive: bool) -> Story:
 
 def _noise(found: Found, entries: list[Entry], regime: str) -> Noise | None:
     """What a change of seed moves the score by; None where nothing was measured twice."""
-    groups: list[list[float]] = [list(scores) for epoch in epochs(found.attempts, regime) for scores in epoch.values()]
+    measured = [scores for epoch in epochs(found.attempts, regime) for scores in epoch.values()]
+    groups = [[score for score in scores if is_sane(score)] for scores in measured]
     if not found.attempts:
         by_commit: dict[str, list[float]] = {}
         for entry in entries:
@@ -126,6 +127,8 @@ def _kept(found: Found, entries: list[Entry], champion: Entry | None, sign: int)
     by_commit = {one.attempt.commit: one for one in entries if one.attempt and one.kind == "keep"}
     told = []
     for attempt in lineage(found.attempts, champion.attempt)[1:]:
+        if attempt.commit not in by_commit:
+            continue
         effect, again = effects.get(attempt.id), ""
         if effect and effect.effect is not None:
             half = effect.half or 0.0
@@ -179,16 +182,18 @@ def _directions(entries: Sequence[Entry], sign: int) -> list[Direction]:
     for part, lost in tried.items():
         if part in won:
             continue
-        judged = [one for one in lost if one.attempt and one.attempt.verdict]
-        nearest = min(judged, key=lambda one: sign * one.attempt.verdict.difference, default=None)  # type: ignore
+        judged = [(sign * found.difference, one) for one in lost if (found := one.attempt and one.attempt.verdict)]
+        nearest = min(judged, key=lambda pair: pair[0])[1] if judged else None
         lessons = [one.attempt.analysis.lesson for one in lost if one.attempt and one.attempt.analysis]
         best = nearest.change if nearest else "no score"
         told.append(Direction(text.line(part, 60), len(lost), best, lost, text.line(lessons[-1]) if lessons else ""))
     return sorted(told, key=lambda one: (-one.tries, one.name))[:NUM_DIRECTIONS]
 
 
-def _crash_of(entry: Entry) -> bool:
-    return bool(entry.kind == "crash" and entry.attempt and entry.attempt.trials and entry.attempt.trials[-1].crash)
+def _crash_of(entry: Entry) -> str:
+    """Which kind of crash ended an attempt; empty where none did."""
+    crashes = [one.crash.kind for one in entry.attempt.trials if one.crash] if entry.attempt else []
+    return crashes[0] if crashes and entry.kind == "crash" else ""
 
 
 def outcome_of(entry: Entry) -> str:
@@ -212,9 +217,9 @@ def _times(found: Found) -> tuple[float | None, float | None]:
 
 
 def moment(stamp: str) -> datetime | None:
-    """A time of a record; None for what is none."""
+    """A time of a record, in UTC; None for what is none."""
     try:
         time = datetime.fromisoformat(stamp)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else None

@@ -12,7 +12,7 @@ TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong", "hr"),
     *("br", "a", "table", "thead", "tbody", "tr", "th", "td", "del"),
 }
-LEAST_CHARS = 80
+LEAST_CHARS = 40
 
 
 def clean(text: str) -> str:
