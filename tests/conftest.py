@@ -101,15 +101,15 @@ def bpb(tokenizer: prepare.Tokenizer) -> Callable[..., float]:
 
 
 @pytest.fixture(scope="session")
-def night(tmp_path_factory: pytest.TempPathFactory) -> morning.Maker:
+def long_night(tmp_path_factory: pytest.TempPathFactory) -> morning.Maker:
     """A night of 40 attempts for tests of the report; those that change it take `root`."""
     return morning.build(tmp_path_factory.mktemp("night") / "repo", 40, num_reports=60)
 
 
 @pytest.fixture
-def root(night: morning.Maker, tmp_path: Path) -> Path:
+def root(long_night: morning.Maker, tmp_path: Path) -> Path:
     """A copy of that checkout."""
-    return Path(shutil.copytree(night.root, tmp_path / "repo", symlinks=True))
+    return Path(shutil.copytree(long_night.root, tmp_path / "repo", symlinks=True))
 
 
 @pytest.fixture

@@ -16,15 +16,17 @@ from autoresearch.report import chart, headline, page, sources
 # --- what is told
 
 
-def test_story_has_every_attempt_in_order_with_the_champion_of_the_records(night: morning.Maker) -> None:
-    told = story_in(night.root)
-    assert [entry.name for entry in told.entries] == [one.name for one in night.attempts]
-    assert [entry.kind for entry in told.entries] == [str(one.status) for one in night.attempts]
-    assert told.champion and told.champion.attempt == night.champion
+def test_story_has_every_attempt_in_order_with_the_champion_of_the_records(long_night: morning.Maker) -> None:
+    told = story_in(long_night.root)
+    assert [entry.name for entry in told.entries] == [one.name for one in long_night.attempts]
+    assert [entry.kind for entry in told.entries] == [str(one.status) for one in long_night.attempts]
+    assert told.champion and told.champion.attempt == long_night.champion
     assert sum(told.counts.values()) == 40
     assert not told.found.problems
     levels = [entry.level for entry in told.entries]
-    assert levels[0] == pytest.approx(told.entries[0].score) and levels[-1] == pytest.approx(night.truth, abs=0.002)
+    assert levels[0] == pytest.approx(told.entries[0].score) and levels[-1] == pytest.approx(
+        long_night.truth, abs=0.002
+    )
     assert all(entry.score is None for entry in told.entries if entry.kind == "crash")
 
 
@@ -48,9 +50,9 @@ def test_story_share_of_training_is_training_seconds_over_wall_time(root: Path) 
     assert told.hours == pytest.approx(2.0) and told.training_frac == pytest.approx(2700 / 7200)
 
 
-def test_kept_changes_come_in_order_with_what_ablate_measured(night: morning.Maker) -> None:
-    told = story_in(night.root)
-    kept = [one for one in night.attempts[1:] if one.status == Status.KEEP]
+def test_kept_changes_come_in_order_with_what_ablate_measured(long_night: morning.Maker) -> None:
+    told = story_in(long_night.root)
+    kept = [one for one in long_night.attempts[1:] if one.status == Status.KEEP]
     assert len(kept) > 2 and [one.entry.attempt for one in told.kept] == kept
     assert {one.carries for one in told.kept} == {True, False}
     for one in told.kept:
@@ -58,19 +60,19 @@ def test_kept_changes_come_in_order_with_what_ablate_measured(night: morning.Mak
         assert one.gain in headline.verdict.headline(one.entry.attempt.verdict)  # type: ignore
 
 
-def test_directions_in_vain_are_those_that_no_keep_changed(night: morning.Maker) -> None:
-    told = story_in(night.root)
-    kept = {part for one in night.attempts if one.status == Status.KEEP for part in one.changed}
-    lost = [one for one in night.attempts if one.status in (Status.DISCARD, Status.CRASH)]
+def test_directions_in_vain_are_those_that_no_keep_changed(long_night: morning.Maker) -> None:
+    told = story_in(long_night.root)
+    kept = {part for one in long_night.attempts if one.status == Status.KEEP for part in one.changed}
+    lost = [one for one in long_night.attempts if one.status in (Status.DISCARD, Status.CRASH)]
     parts = {part for one in lost for part in one.changed} - kept
     wanted = {part: sum(part in one.changed for one in lost) for part in parts}
     assert wanted and {one.name: one.tries for one in told.directions} == wanted
     assert [one.tries for one in told.directions] == sorted(wanted.values(), reverse=True)
-    crashed = sum(one.status == Status.CRASH for one in night.attempts)
+    crashed = sum(one.status == Status.CRASH for one in long_night.attempts)
     assert told.crashes == {"out of memory": crashed} and crashed
 
 
-def test_headline_is_of_fresh_seeds_and_sealed_text_once_confirmed(night: morning.Maker, root: Path) -> None:
+def test_headline_is_of_fresh_seeds_and_sealed_text_once_confirmed(long_night: morning.Maker, root: Path) -> None:
     head = headline.of_story(story_in(root))
     assert head and head.state == "confirmed" and "no decision ever saw" in head.why
     found = json.loads(next((root / "results" / morning.TAG).glob("confirm-*.json")).read_text())

@@ -21,8 +21,8 @@ def marks(told: Story, size: chart.Size = chart.WIDE) -> chart.Chart:
 
 
 @pytest.mark.parametrize("size", [chart.WIDE, chart.NARROW], ids=["wide", "narrow"])
-def test_chart_labels_overlap_nothing_that_matters(night: morning.Maker, size: chart.Size) -> None:
-    drawn = marks(story_in(night.root), size)
+def test_chart_labels_overlap_nothing_that_matters(long_night: morning.Maker, size: chart.Size) -> None:
+    drawn = marks(story_in(long_night.root), size)
     assert len(drawn.labels) >= (5 if size is chart.WIDE else 3)
     for number, one in enumerate(drawn.labels):
         assert drawn.plot.left <= one.box.left and one.box.right <= drawn.plot.right
@@ -46,8 +46,10 @@ def test_chart_is_not_flattened_by_one_bad_attempt(tmp_path: Path) -> None:
     assert 0.9 < low < 0.98 and 1.0 < high < 1.1
 
 
-def test_chart_band_is_the_noise_and_higher_is_up_when_higher_is_better(night: morning.Maker, tmp_path: Path) -> None:
-    told = story_in(night.root)
+def test_chart_band_is_the_noise_and_higher_is_up_when_higher_is_better(
+    long_night: morning.Maker, tmp_path: Path
+) -> None:
+    told = story_in(long_night.root)
     drawn = marks(told)
     unit = (drawn.ticks_y[0][0] - drawn.ticks_y[1][0]) / (float(drawn.ticks_y[1][1]) - float(drawn.ticks_y[0][1]))
     assert told.noise and drawn.band == pytest.approx(told.noise.sigma * unit, rel=1e-6)
@@ -74,8 +76,8 @@ def test_ticks_are_round_and_distinct() -> None:
 # --- evidence
 
 
-def test_diffs_are_those_of_git_by_one_process(night: morning.Maker) -> None:
-    found = sources.read(source_in(night.root))
+def test_diffs_are_those_of_git_by_one_process(long_night: morning.Maker) -> None:
+    found = sources.read(source_in(long_night.root))
     one, repo = found.attempts[5], found.source.repo
     assert repo
     known = evidence.diffs(found)

@@ -44,13 +44,13 @@ def test_markdown_loads_runs_and_styles_nothing() -> None:
 # --- the page as text
 
 
-def test_page_and_picture_are_the_same_for_equal_input(night: morning.Maker) -> None:
-    first, second = (page.render(story_in(night.root), NOW) for _ in range(2))
+def test_page_and_picture_are_the_same_for_equal_input(long_night: morning.Maker) -> None:
+    first, second = (page.render(story_in(long_night.root), NOW) for _ in range(2))
     assert first == second and NOW in first and first.count("2026-11-21") == 1
 
 
-def test_page_of_a_thousand_attempts_with_long_texts_is_small_and_quick(night: morning.Maker) -> None:
-    found = sources.read(source_in(night.root))
+def test_page_of_a_thousand_attempts_with_long_texts_is_small_and_quick(long_night: morning.Maker) -> None:
+    found = sources.read(source_in(long_night.root))
     crash = Crash(kind="error", why="why " * 70, tail="tail of the log\n" * 400)
     words = {"hypothesis": "because " * 400, "evidence": "<&> " * 400, "risk": "risk " * 400}
     lesson = Analysis(result="r" * 3000, expected="same", why="w" * 3000, lesson="l" * 3000)
@@ -80,15 +80,15 @@ def test_page_holds_hostile_text_as_text(root: Path) -> None:
     assert "default-src &#39;none&#39;; script-src &#39;sha256-" in html and "unsafe-" not in html
 
 
-def test_page_says_how_sure_each_number_is_and_what_the_machine_was(night: morning.Maker) -> None:
-    html = page.render(story_in(night.root), NOW)
+def test_page_says_how_sure_each_number_is_and_what_the_machine_was(long_night: morning.Maker) -> None:
+    html = page.render(story_in(long_night.root), NOW)
     for words in ("95% interval", "confirmed", "carries its weight", "no more than noise", morning.REGIME, "H100x1",
                   "AUTORESEARCH_TIME_BUDGET", "spent training", "Slower matrices", "flash-attention 3"):  # fmt: skip
         assert words in html, words
 
 
-def test_details_leave_out_what_is_empty(night: morning.Maker) -> None:
-    told = story_in(night.root)
+def test_details_leave_out_what_is_empty(long_night: morning.Maker) -> None:
+    told = story_in(long_night.root)
     found = detail.of_entries(told.entries, evidence.gather(told.found, 20))
     baseline, crashed = found[0], found[[entry.kind for entry in told.entries].index("crash")]
     assert "diff" not in baseline and "learnt_why" not in baseline and len(baseline["runs"]) == 2
@@ -101,12 +101,12 @@ def test_details_leave_out_what_is_empty(night: morning.Maker) -> None:
 # --- export
 
 
-def test_exported_folder_tells_the_same_night_without_the_repository(night: morning.Maker, tmp_path: Path) -> None:
-    told = story_in(night.root)
+def test_exported_folder_tells_the_same_night_without_the_repository(long_night: morning.Maker, tmp_path: Path) -> None:
+    told = story_in(long_night.root)
     assert export.copy(told.found, tmp_path / "copy") == 43
     again = sources.of_ledger(tmp_path / "copy" / "results.tsv", "", "min", None)
     other = story.tell(sources.read(again), False)
-    assert not other.found.problems and other.champion and other.champion.attempt == night.champion
+    assert not other.found.problems and other.champion and other.champion.attempt == long_night.champion
     assert headline.of_story(other) == headline.of_story(told)
     before, after = (detail.of_entries(one.entries, evidence.gather(one.found, 30)) for one in (told, other))
     for one, two in zip(before, after, strict=True):

@@ -290,7 +290,10 @@
     });
     figure.addEventListener("keydown", (event) => {
       if (event.target !== figure) return;
-      if (event.key === "Enter" && state.at) goTo(state.at);
+      if (event.key === "Enter" && state.at) {
+        event.preventDefault(); // or it would also press the button that is focused by this
+        goTo(state.at);
+      }
       if (event.key === "Escape") hide();
       const all = marks().sort((a, b) => a[0].dataset.n - b[0].dataset.n);
       const step = { ArrowRight: 1, ArrowLeft: -1, Home: -all.length, End: all.length }[event.key];

@@ -89,7 +89,6 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     server_version, sys_version = "autoresearch", ""
-    protocol_version = "HTTP/1.1"
     timeout = 30
 
     def do_GET(self) -> None:
