@@ -223,6 +223,9 @@ def _is_free(spot: Label, chart: Chart, kept: Sequence[Mark]) -> bool:
         return False
     if any(box.holds(mark.x, mark.y, 3) for mark in kept):
         return False
+    over = min(spot.y, spot.mark.y), max(spot.y, spot.mark.y)
+    if any(abs(mark.x - spot.mark.x) < 7 and over[0] < mark.y < over[1] for mark in kept):
+        return False  # its leader would seem to be that one's
     previous: float | None = None
     for begin, end, y in chart.steps:
         crosses = box.holds(min(max(begin, box.left), box.right), y, 2) and begin <= box.right and end >= box.left

@@ -156,7 +156,7 @@ def _kept_rows(entries: list[Entry], sign: int) -> list[Kept]:
     for entry in entries:
         if entry.kind == "keep" and entry.score is not None:
             if level is not None:
-                gain = f"{entry.score - level:+.6g}".replace("-", "−")
+                gain = verdict.signed(entry.score - level, 1e-4 * abs(level))
                 told.append(Kept(entry, gain, None, text.line(entry.reasoning, 400), "", "", None))
             level = entry.level
     return told
