@@ -4,6 +4,7 @@ import json
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import morning
 import pytest
@@ -20,16 +21,33 @@ def marks(told: Story, size: chart.Size = chart.WIDE) -> chart.Chart:
     return chart.draw(told, size)
 
 
+def crowded(folder: Path, direction: sources.Direction) -> Story:
+    """Fifty rows, most of them kept, some of those worse than the best, with long names."""
+    sign = -1 if direction == "min" else 1
+    score = [1 + sign * 0.2 * (1 - 0.9**number) for number in range(50)]
+    rows = [
+        f"a{number}\t{score[number] - sign * 0.05 * (number % 2)}\t1\t{word}\tidea {number} of a long name\n"
+        for number, word in enumerate(["keep", "discard", "keep", "keep", "keep"] * 10)
+    ]
+    return ledger_story(folder, UPSTREAM + "".join(rows), direction=direction)
+
+
 @pytest.mark.parametrize("size", [chart.WIDE, chart.NARROW], ids=["wide", "narrow"])
-def test_chart_labels_overlap_nothing_that_matters(long_night: morning.Maker, size: chart.Size) -> None:
-    drawn = marks(story_in(long_night.root), size)
+@pytest.mark.parametrize("kind", ["night", "min", "max"])
+def test_chart_labels_cover_nothing_that_matters(
+    long_night: morning.Maker, tmp_path: Path, size: chart.Size, kind: Any
+) -> None:
+    drawn = marks(story_in(long_night.root) if kind == "night" else crowded(tmp_path, kind), size)
     assert len(drawn.labels) >= (5 if size is chart.WIDE else 3)
     for number, one in enumerate(drawn.labels):
         assert drawn.plot.left <= one.box.left and one.box.right <= drawn.plot.right
         assert drawn.plot.top <= one.box.top and one.box.bottom <= drawn.plot.bottom
         assert not any(one.box.meets(other.box) for other in drawn.labels[:number])
         assert not any(one.box.holds(mark.x, mark.y) for mark in drawn.marks if mark.entry.kind == "keep")
-        assert not any(one.box.holds(x, y) for begin, end, y in drawn.steps for x in (begin, (begin + end) / 2, end))
+        for (begin, end, y), (_, _, next_y) in pairwise([*drawn.steps, drawn.steps[-1]]):
+            across = [(begin + (end - begin) * part / 40, y) for part in range(41)]
+            upright = [(end, y + (next_y - y) * part / 40) for part in range(41)]
+            assert not any(one.box.holds(*point) for point in (*across, *upright))
 
 
 def test_chart_is_not_flattened_by_one_bad_attempt(tmp_path: Path) -> None:

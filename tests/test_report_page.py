@@ -37,6 +37,7 @@ def test_markdown_loads_runs_and_styles_nothing() -> None:
         "<img src=x onerror=alert(1)> [ok](https://a.example) `code`\n\n| a |\n|---|\n| 1 |\n"
     )
     assert "<script" not in html and "<img" not in html and 'href="javascript' not in html and "template" not in html
+    assert "&lt;script&gt;alert(1)" in html and "&lt;img src=x" in html  # nothing that was written is hidden
     assert '<a href="https://a.example" rel="noopener noreferrer">ok</a>' in html and "<td>1</td>" in html
     assert "more characters were left out" in text.markdown("word " * 40_000)
 
