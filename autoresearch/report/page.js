@@ -79,7 +79,7 @@
     const own = curves.map(pairs).filter((one) => one.length > 1);
     if (!own.length) return null;
     const other = parent.map(pairs).filter((one) => one.length > 1).slice(0, 1);
-    const [w, h, left, top, right, bottom] = [560, 210, 48, 8, 8, 26];
+    const [w, h, left, top, right, bottom] = [innerWidth < 640 ? 340 : 560, 210, 48, 8, 8, 26];
     const all = [...own, ...other];
     const late = all.flatMap((one) => one.slice(Math.floor(one.length / 12)).map((point) => point[1]));
     const [low, high] = [Math.min(...late), Math.max(...late)];

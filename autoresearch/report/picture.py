@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections import Counter
 
 from autoresearch.report.chart import WIDE, Chart, draw
 from autoresearch.report.story import Story
@@ -87,17 +86,21 @@ def _paint_ground(axes, chart: Chart, story: Story) -> None:
 
 def _paint_marks(axes, chart: Chart) -> None:
     """The attempts, the kept ones on top."""
-    counts = Counter(one.entry.kind for one in chart.marks)
     for kind, (marker, size, fill, edge, name) in STYLES.items():
-        for beyond in (False, True):
-            marks = [one for one in chart.marks if one.entry.kind == kind and one.beyond == beyond]
-            if marks:
-                shape = marker if not beyond else "^" if marks[0].y <= chart.plot.top else "v"
-                axes.plot(
-                    [one.x for one in marks], [one.y for one in marks], linestyle="none", marker=shape, markersize=size,
-                    markerfacecolor=fill, markeredgecolor=edge, markeredgewidth=1.1, zorder=5,
-                    label=None if beyond else f"{name} ({counts[kind]})",
-                )  # fmt: skip
+        marks = [one for one in chart.marks if one.entry.kind == kind]
+        style = {"linestyle": "none", "markersize": size, "markerfacecolor": fill, "markeredgecolor": edge, "zorder": 5}
+        if marks:
+            axes.plot([], [], marker=marker, label=f"{name} ({len(marks)})", **style)
+        for shape, there in (
+            (marker, [one for one in marks if not one.beyond]),
+            ("^", [one for one in marks if one.beyond and one.y <= chart.plot.top]),
+            ("v", [one for one in marks if one.beyond and one.y > chart.plot.top]),
+        ):
+            axes.plot([one.x for one in there], [one.y for one in there], marker=shape, **style)
+    if any(one.beyond for one in chart.marks):
+        axes.plot(
+            [], [], linestyle="none", marker="^", markerfacecolor="none", markeredgecolor=FAINT, label="off the axis"
+        )
 
 
 def _plain(words: str) -> str:
