@@ -206,11 +206,9 @@
     const keyed = rows.map((row) => [keyOf(row, column, state.sort), row]);
     const way = state.down ? -1 : 1;
     keyed.sort(([a], [b]) => (a === b ? 0 : a === null ? 1 : b === null ? -1 : a < b ? -way : way));
-    const body = document.querySelector("#table tbody");
-    for (const [, row] of keyed) {
-      const below = byId(`u${row.id.slice(1)}`);
-      body.append(row, ...(below ? [below] : []));
-    }
+    const below = (row) => byId(`u${row.id.slice(1)}`);
+    const ordered = keyed.flatMap(([, row]) => (below(row) ? [row, below(row)] : [row]));
+    document.querySelector("#table tbody").replaceChildren(...ordered);
   }
 
   // --- the chart
