@@ -22,6 +22,7 @@ VERBS = {
     "backtrack": "Go back to a known good state.",
     "confirm": "Measure baseline and champion again, on fresh seeds and on sealed text.",
     "ablate": "Undo each kept change alone and measure what it is worth.",
+    "report": "Write the page that tells the night, with its chart; or serve it while the night goes on.",
     "doctor": "Check device, data, digests, sandbox, disk, clock and git.",
 }
 

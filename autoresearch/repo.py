@@ -1,6 +1,7 @@
 """The only caller of git: plumbing that touches nothing but what it is told to."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ SETTINGS = (  # what a person's configuration must not do here: run programs, re
     *("gc.auto=0", "maintenance.auto=false"),
 )
 PLAIN_DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+HASH = re.compile(r"[0-9a-f]{40,64}")
 Entry = tuple[str, str]
 """Mode and object name of a file in a commit or in the index; both empty where there is none."""
 
@@ -115,6 +117,20 @@ class Repo:
         """The difference of two commits, to be read by people."""
         text = self.run("diff", *PLAIN_DIFF, old, new, "--", *(paths or []))
         return text.encode(errors="surrogateescape").decode(errors="replace")
+
+    def diffs(self, pairs: list[tuple[str, str]]) -> list[str]:
+        """The difference of each pair of commits, by two processes for all; empty where git knows one of them not."""
+        names = sorted({name for pair in pairs for name in pair if HASH.fullmatch(name)})
+        rows = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin="\n".join(names) + "\n")
+        known = {name for name, _, kind in (row.partition(" ") for row in rows.splitlines()) if kind == "commit"}
+        wanted = [place for place, pair in enumerate(pairs) if known.issuperset(pair)]
+        given = "".join(f"{pairs[place][1]} {pairs[place][0]}\n" for place in wanted)
+        text = self.run("diff-tree", "--stdin", "--always", "-r", "-p", "--no-renames", *PLAIN_DIFF, stdin=given)
+        pieces = re.split(r"^[0-9a-f]{40,64}$\n?", text, flags=re.MULTILINE)[1:]
+        found = [""] * len(pairs)
+        for place, piece in zip(wanted, pieces, strict=True):
+            found[place] = piece.strip("\n").encode(errors="surrogateescape").decode(errors="replace")
+        return found
 
     def num_lines(self, old: str, new: str) -> tuple[int, int]:
         """Lines added and deleted between two commits."""

@@ -33,6 +33,7 @@ os.environ |= {
 
 import corpus  # noqa: E402
 import launcher  # noqa: E402
+import morning  # noqa: E402
 import numpy as np  # noqa: E402
 from ring import Ring  # noqa: E402
 from torch import nn  # noqa: E402
@@ -99,6 +100,18 @@ def bpb(tokenizer: prepare.Tokenizer) -> Callable[..., float]:
         return prepare.bits_per_byte(model.to(prepare.DEVICE), ids, tokenizer, batch_size)
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def long_night(tmp_path_factory: pytest.TempPathFactory) -> morning.Maker:
+    """A night of 40 attempts for tests of the report; those that change it take `root`."""
+    return morning.build(tmp_path_factory.mktemp("night") / "repo", 40, num_reports=60)
+
+
+@pytest.fixture
+def root(long_night: morning.Maker, tmp_path: Path) -> Path:
+    """A copy of that checkout."""
+    return Path(shutil.copytree(long_night.root, tmp_path / "repo", symlinks=True))
 
 
 @pytest.fixture

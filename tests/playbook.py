@@ -36,6 +36,7 @@ VERB_MARKS = {
     "backtrack": "autoresearch backtrack",
     "confirm": "autoresearch confirm",
     "ablate": "autoresearch ablate",
+    "report": "autoresearch report",
 }
 HAND_MARKS = {
     "branch": "git switch -c",

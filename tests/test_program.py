@@ -131,6 +131,8 @@ def test_program_walks_a_night(desk: Desk) -> None:
     desk.walk("ablate")
     told = verdict(desk)
     assert "0002  does not come out alone" in told and "0006  worth +0.10" in told
+    html = Path(desk.walk("report").splitlines()[0]).read_text()
+    assert html.count('class="row crash"') == 1 and "0006" in html and "does not come out alone" in html
     assert_others_work_is_untouched(desk)
 
 

@@ -87,6 +87,7 @@ def test_help_starts_with_an_imperative_for_each_verb(told):
         "backtrack",
         "confirm",
         "ablate",
+        "report",
         "doctor",
     ):
         assert verb in out

@@ -256,8 +256,8 @@ def last_report(path: Path) -> dict:
     """The last whole line of progress.jsonl that is an object, from the end of the file."""
     for row in reversed(files.read(path, 4096).split(b"\n")[:-1]):
         try:
-            report = json.loads(row)
-        except ValueError:
+            report = json.loads(row, parse_int=float)  # what is too large becomes infinite, and is left out
+        except (ValueError, RecursionError):
             continue
         if isinstance(report, dict):
             return report
