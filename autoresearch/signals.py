@@ -152,7 +152,7 @@ def uneven(runs: Sequence[Measured]) -> str:
         return ""
     return (
         f"the same code trained at {speeds[0]:,.0f} to {speeds[-1]:,.0f} tokens/s: other work on the machine makes the "
-        "noise larger; see `doctor`"
+        "noise larger; see `doctor`, and begin with another tag when it is quiet"
     )
 
 

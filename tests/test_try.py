@@ -256,12 +256,32 @@ def test_try_refuses_a_second_attempt_and_names_the_first(tmp_path):
     night.until(lambda: (one.root / "results/t1/0002/1/progress.jsonl").exists())
     assert "attempt 0002" in one.refuse("try", "-m", "second")
     assert "attempt 0002" in one.refuse("try", "-m", "second", "--gpu", "1")  # another device, the same checkout
+    assert "[##########          ] so far, step 5" in one.run("wait", "--timeout", "0").stdout
+    (one.root / "results/t1/0002/1/progress.jsonl").unlink()
+    assert "so far: starting" in one.run("wait", "--timeout", "0").stdout
     other = tmp_path.parent / f"{tmp_path.name}-worktree"
     one.git("worktree", "add", "-q", "--detach", str(other), "main")
     assert "device 0" in night.Night(other).refuse("setup", "t2")  # another checkout, the same device
     shutil.rmtree(other)
     (one.root / "results/t1/0002/1/go").touch()
     assert "keep" in first.communicate(timeout=60)[0]
+
+
+def test_wait_tells_that_a_trial_is_scored(tmp_path):
+    one = night.begun(tmp_path, own=True, AUTORESEARCH_CHECKPOINT_STEPS="3")
+    one.edit(LR=0.5)
+    first = one.start("try", "-m", "halve")
+    night.until(lambda: (one.root / "results/t1/0002/1/score.log").exists())
+    assert "so far: trained, now it is scored" in one.run("wait", "--timeout", "0").stdout
+    assert "keep" in first.communicate(timeout=60)[0]
+
+
+def test_try_names_the_champions_pace_where_it_is_another(tmp_path):
+    one = night.begun(tmp_path)
+    train = one.root / "train.py"
+    train.write_text(train.read_text().replace("num_steps: 10", "num_steps: 5"))
+    assert "\n5 steps (champion 10), 1.0M tokens" in one.attempt("slower", LR=0.5)
+    assert "(champion" not in one.attempt("as slow", DEPTH=2)
 
 
 def test_try_refuses_a_score_of_another_regime(tmp_path):

@@ -1,5 +1,6 @@
 """try -m DESC."""
 
+import statistics
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from autoresearch.attempt.campaign import Campaign
 from autoresearch.commands import background, terminal
 from autoresearch.errors import Interrupted
 from autoresearch.records import Attempt, Reasoning, State, Status
+from autoresearch.signals import UNEVEN_FRAC
 
 WIDTH = 200
 
@@ -68,6 +70,15 @@ def end(campaign: Campaign, attempt: Attempt) -> None:
         raise Interrupted("stopped; the branch is at the champion, your edit is still in the files")
 
 
+def usual_steps(campaign: Campaign, attempt: Attempt) -> float:
+    """Median updates of the champion's runs that the attempt was compared with; 0 where there are none."""
+    runs = [
+        one for past in campaign.attempts() if past.id <= attempt.id for one in (*past.trials, *past.champion_trials)
+    ]
+    steps = [one.metrics.num_steps for one in runs if one.commit == attempt.parent and one.metrics.num_steps]
+    return statistics.median(steps) if steps and attempt.id > 1 else 0.0
+
+
 def report(campaign: Campaign, attempt: Attempt) -> None:
     """At most 12 lines: what happened, where train.py stands, and what the history says should come next."""
     lines = [f"attempt {attempt.name} {attempt.commit[:7]} {attempt.description}", closing.outcome(attempt)]
@@ -78,7 +89,9 @@ def report(campaign: Campaign, attempt: Attempt) -> None:
         lines.append(f"the whole of it: `uv run -m autoresearch show {attempt.name}`")
     elif last and last.num_steps:
         tokens = f", {last.total_tokens_M:.1f}M tokens" if last.total_tokens_M else ""
-        lines.append(f"{last.num_steps} steps{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
+        usual = usual_steps(campaign, attempt)
+        pace = f" (champion {usual:.0f})" if usual and abs(last.num_steps / usual - 1) > UNEVEN_FRAC else ""
+        lines.append(f"{last.num_steps} steps{pace}{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
     lines += closing.whereabouts(campaign, attempt)
     lines += [f"note: {' '.join(notice.split())}" for notice in attempt.notices[:2]]
     lines += closing.directives(campaign, campaign.attempts())[:2]

@@ -79,7 +79,14 @@ def tell_remeasurement(campaign: Campaign, found: Remeasurement, is_held: bool, 
 
 
 def tell_progress(campaign: Campaign, trials: list[Trial]) -> None:
-    """What the trial under way last reported."""
-    report = trial.last_report(campaign.repo.root / trials[-1].folder / "progress.jsonl") if trials else {}
-    if report:
+    """What the trial under way last reported, or what it does before and after."""
+    latest = trials[-1] if trials else None
+    if not latest or latest.pid is None:
+        return
+    report = trial.last_report(campaign.repo.root / latest.folder / "progress.jsonl")
+    if latest.exit_code is not None:
+        print("so far: trained, now it is scored")
+    elif report:
         print(trial.describe_progress(report, "so far", 0.0))
+    else:
+        print("so far: starting, which takes a minute or more where the code has to be compiled anew")
