@@ -287,7 +287,6 @@ NOTES = """# Notes
 
 ## Experiment Log
 ### 0002: halve the total batch
-outcome: keep
 """
 
 
