@@ -3,6 +3,7 @@
 `build(folder, 60)` is a checkout on `autoresearch/nov20` with so many attempts, judged by the project's own verdict.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -27,13 +28,10 @@ from autoresearch.records import (
     Status,
     Trial,
 )
-from autoresearch.report import sources, story
 
 ROOT = Path(__file__).resolve().parents[1]
 TAG, REGIME, SIGMA = "nov20", "4f1c09ab77de", 0.0005
 BUDGET_S = 300.0
-NOW = "2026-11-21T07:00:00+00:00"
-UPSTREAM = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 IDEAS = (  # description, constant, its new value, true effect on val_bpb, hypothesis
     ("halve the total batch", "TOTAL_BATCH_SIZE", "2**17", -0.0119, "twice the updates at the same number of tokens"),
     ("one layer more", "DEPTH", "9", -0.0043, "depth pays while the step is bound by memory"),
@@ -271,28 +269,6 @@ def build(root: Path, num_attempts: int, seed: int = 1, num_reports: int = 200, 
     return one
 
 
-# --- what tests of the report share
-
-
-def source_in(root: Path) -> sources.Source:
-    return sources.of_checkout(root, {})
-
-
-def story_in(root: Path, is_alive: bool = False) -> story.Story:
-    return story.tell(sources.read(source_in(root)), is_alive)
-
-
-def ledger_story(folder: Path, table: str, metric: str = "", direction: sources.Direction = "min") -> story.Story:
-    path = folder / "results.tsv"
-    path.write_text(table)
-    return story.tell(sources.read(sources.of_ledger(path, metric, direction, None)), False)
-
-
-def edit(path: Path, **fields: object) -> None:
-    """Give a record other fields."""
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
 NOTES = """# Notes
 
 ## Best Known Config
@@ -311,13 +287,10 @@ NOTES = """# Notes
 
 ## Experiment Log
 ### 0002: halve the total batch
-outcome: keep
 """
 
 
 def _hash(kind: str, data: bytes) -> str:
-    import hashlib
-
     return hashlib.sha1(f"{kind} {len(data)}\0".encode() + data).hexdigest()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import morning
 import pytest
-from morning import NOW, UPSTREAM, edit, ledger_story, source_in, story_in
+from telling import NOW, UPSTREAM, edit, ledger_story, source_in, story_in
 
 from autoresearch.errors import Damaged, Refused
 from autoresearch.records import Attempt, State, Status, Trial

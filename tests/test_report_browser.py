@@ -12,8 +12,8 @@ from typing import Any
 
 import morning
 import pytest
-from morning import NOW, UPSTREAM, edit, ledger_story, source_in, story_in
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from telling import NOW, UPSTREAM, edit, ledger_story, source_in, story_in
 
 from autoresearch.report import page, server
 

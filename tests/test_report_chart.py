@@ -8,7 +8,7 @@ from typing import Any
 
 import morning
 import pytest
-from morning import UPSTREAM, ledger_story, source_in, story_in
+from telling import UPSTREAM, ledger_story, source_in, story_in
 
 from autoresearch.attempt.trial import describe_progress, last_report
 from autoresearch.report import chart, evidence, sources

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import morning
-from morning import NOW, edit, source_in, story_in
+from telling import NOW, edit, source_in, story_in
 
 from autoresearch import notes
 from autoresearch.records import Analysis, Crash

@@ -13,6 +13,7 @@ from autoresearch.report.entries import KINDS, Entry
 from autoresearch.report.story import Story
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("unfold.js", "plot.js", "page.js")
 MOST_COLUMNS = 2
 NAMES = {"keep": "kept", "discard": "discarded", "crash": "crashed", "backtrack": "went back"}
 ABOUT = {  # what the facts at the end are called
@@ -44,7 +45,8 @@ def render(story: Story, generated: str, stamp: str = "") -> str:
     found, live = story.found, bool(stamp)
     points = detail.points_per_curve(len(found.attempts))
     details = detail.of_entries(story.entries, evidence.gather(found, points))
-    script, style = ((FOLDER / name).read_text() for name in ("page.js", "page.css"))
+    script = "\n".join((FOLDER / name).read_text() for name in SCRIPTS)
+    style = (FOLDER / "page.css").read_text()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
