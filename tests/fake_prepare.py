@@ -1,8 +1,10 @@
 """Stands in for prepare.py in the tests of the verbs: names a regime, and scores what fake_train.py saved."""
 
 import argparse
+import colorsys  # noqa: F401  stands for a library: a file of that name beside this one must not take its place
 import json
 import os
+import runpy
 import socket
 import sys
 import time
@@ -24,7 +26,10 @@ if options.identity:
     print(json.dumps({**named, "data": str(data.absolute())}))
 elif options.play:
     channel = socket.socket(fileno=options.descriptors[0])
-    channel.sendall((options.play / "submission" / "config.json").read_bytes())
+    config = (options.play / "submission" / "config.json").read_bytes()
+    if (train := options.play / "code" / "train.py").exists():
+        runpy.run_path(str(train))["build_model"](json.loads(config))  # where a candidate's code may do its tricks
+    channel.sendall(config)
 else:
     channel, _, result = options.descriptors
     time.sleep(float(os.environ.get("AUTORESEARCH_CHECKPOINT_STEPS", "0")))  # passed on to trials, and free here
