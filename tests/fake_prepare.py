@@ -17,7 +17,8 @@ parser.add_argument("--referee", action="store_true")
 parser.add_argument("--descriptors", type=int, nargs="+")
 parser.add_argument("--split", default="val")
 options = parser.parse_args()
-data = Path(os.environ.get("AUTORESEARCH_CACHE", ".")) / "rules.txt"
+cache = Path(os.environ.get("AUTORESEARCH_CACHE", "."))
+data = next(iter(cache.glob("fake/train/*/data.json")), cache / "rules.txt")
 if options.identity:
     if not data.exists():
         sys.exit(f"PrepareError: no data in {data.parent}; run `uv run prepare.py`")
