@@ -18,6 +18,7 @@ from autoresearch.process import Deadline, Launch
 from autoresearch.sandbox import Confinement, View
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path("/dev/shm")
 SECRETS = {"OPENAI_API_KEY": "k", "HF_TOKEN": "t", "AWS_SECRET_ACCESS_KEY": "s", "SSH_AUTH_SOCK": "/x"}
 TRY = """
 import os, sys

@@ -1,8 +1,10 @@
 """Stands in for prepare.py in the tests of the verbs: names a regime, and scores what fake_train.py saved."""
 
 import argparse
+import colorsys  # noqa: F401  stands for a library: a file of that name beside this one must not take its place
 import json
 import os
+import runpy
 import socket
 import sys
 import time
@@ -15,7 +17,8 @@ parser.add_argument("--referee", action="store_true")
 parser.add_argument("--descriptors", type=int, nargs="+")
 parser.add_argument("--split", default="val")
 options = parser.parse_args()
-data = Path(os.environ.get("AUTORESEARCH_CACHE", ".")) / "rules.txt"
+cache = Path(os.environ.get("AUTORESEARCH_CACHE", "."))
+data = next(iter(cache.glob("fake/train/*/data.json")), cache / "rules.txt")
 if options.identity:
     if not data.exists():
         sys.exit(f"PrepareError: no data in {data.parent}; run `uv run prepare.py`")
@@ -24,7 +27,10 @@ if options.identity:
     print(json.dumps({**named, "data": str(data.absolute())}))
 elif options.play:
     channel = socket.socket(fileno=options.descriptors[0])
-    channel.sendall((options.play / "submission" / "config.json").read_bytes())
+    config = (options.play / "submission" / "config.json").read_bytes()
+    if (train := options.play / "code" / "train.py").exists():
+        runpy.run_path(str(train))["build_model"](json.loads(config))  # where a candidate's code may do its tricks
+    channel.sendall(config)
 else:
     channel, _, result = options.descriptors
     time.sleep(float(os.environ.get("AUTORESEARCH_CHECKPOINT_STEPS", "0")))  # passed on to trials, and free here

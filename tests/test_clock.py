@@ -100,6 +100,29 @@ def test_clock_refuses_an_update_between_warmup_and_start() -> None:
         optimizer.step()
 
 
+def test_clock_refuses_an_update_of_any_other_optimizer_outside_of_its_time() -> None:
+    model, optimizer = small_model()
+    earlier = torch.optim.AdamW(model.parameters(), lr=1.0)
+    clock = prepare.Clock(model, optimizer, 10.0, 2)
+    later = torch.optim.SGD(model.parameters(), lr=1.0)
+    model(torch.ones(1, 2)).sum().backward()
+    before = [value.clone() for value in model.parameters()]
+    for other in (earlier, later):
+        with pytest.raises(prepare.ClockError, match=r"optimizer step must come after clock\.start\(\)"):
+            other.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    clock.start()
+    later.step()
+    assert clock.num_steps == 0, "the clock counts updates of its own"
+    while not clock.done:
+        optimizer.step()
+    before = [value.clone() for value in model.parameters()]
+    for other in (earlier, later, optimizer):
+        with pytest.raises(prepare.ClockError, match=r"must not come after clock\.done"):
+            other.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
 def test_clock_starts_once_and_warms_up_before() -> None:
     clock = prepare.Clock(*small_model())
     clock.start()

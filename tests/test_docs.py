@@ -27,7 +27,7 @@ from autoresearch.commands import wait_
 from autoresearch.records import COLUMNS, SUMMARY_KEYS, Attempt, State, Status
 
 RUN_OUTPUT = {"results.tsv", "run.log", "notes.md", "notes-archive.md", "control.json", "score.json"}
-RUN_OUTPUT |= {"progress.jsonl", "acks.jsonl", "manifest.json"}
+RUN_OUTPUT |= {"progress.jsonl", "acks.jsonl", "manifest.json", "score.log", "play.log"}
 OPTIONAL = {arena.NAME}
 OTHER_KEYS = ["dataset", "scale", "platform", "regime", "seed", "attention", "dtype", "schedule_"]
 TEST_COMMAND = "uv run --all-extras pytest"

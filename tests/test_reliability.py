@@ -123,6 +123,25 @@ def test_run_that_nobody_watched_to_its_end_is_not_scored(tmp_path):
     check(one, "crash", base)
 
 
+def test_run_that_ended_while_nobody_watched_is_not_scored(tmp_path):
+    """It left a whole submission and summary; but when its clock was done, nobody saw."""
+    one = night.begun(tmp_path, own=True)
+    base = one.tip()
+    one.edit(LR=0.5, MODE="wait")
+    process = one.start("try", "-m", "idea")
+    folder = one.root / "results/t1/0002/1"
+    night.until(lambda: (folder / "progress.jsonl").exists() and one.record(2)["state"] == "running")
+    process.kill()
+    process.communicate()
+    (folder / "go").touch()
+    night.until(lambda: not night.processes_with(str(folder)))
+    heal(one)
+    check(one, "crash", base)
+    run = one.record(2)["trials"][0]
+    assert run["crash"]["kind"] == "interrupted" and run["score"] is None
+    assert "keep" in one.attempt("idea", MODE="fine"), "what nobody judged may be tried again"
+
+
 def test_supervisor_killed_while_scoring_scores_again(tmp_path):
     one = night.begun(tmp_path, own=True, AUTORESEARCH_CHECKPOINT_STEPS="30")
     base = one.tip()

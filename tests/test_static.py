@@ -38,6 +38,13 @@ def test_what_is_wanting_is_named(change, what):
     assert said(GOOD.replace(*change)).startswith(what)
 
 
+def test_file_of_more_than_256_kb_is_refused():
+    assert said(f"{GOOD}# {'x' * (255 << 10)}\n") == ""
+    assert said(f"{GOOD}# {'x' * (256 << 10)}\n").startswith("refused: train.py must have at most 262,144 bytes")
+    assert said(f"{GOOD}# {'東' * (100 << 10)}\n").startswith("refused: train.py must have at most 262,144 bytes")
+    assert said(f"{GOOD}# {'x' * (256 << 10)}\n", own=False) == ""
+
+
 def test_all_that_is_wanting_is_named_at_once():
     assert said("pass").count("; and ") == 2
 

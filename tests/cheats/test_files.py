@@ -7,6 +7,8 @@ import pytest
 
 PRINTED = 'print("---\\nval_bpb: 0.1")\n    '
 SUBMITTED = '(folder / "submission").mkdir()'
+SAVES = '    if Path("prepare.py").exists():\n'
+NOT_SAVED = "    if False:\n"
 TEXT = night.TRAIN.read_text()
 END = '    if MODE == "exit":\n'
 
@@ -48,13 +50,14 @@ def test_forged_number_is_not_the_score(one, name):
     assert json.loads(one.text("results/t1/0002/1/score.json"))["val_bpb"] == record["trials"][0]["score"]
 
 
+NO_FILE = "submission/weights.pt must be a plain file but is missing"
 CRASHED = {
     "exit 0 after a crash": (
         "    score = measure(",
         "    print('---\\nval_bpb: 0.1'); sys.exit(0)\n    score = measure(",
         "clock: clock.start() must be called",
     ),
-    "no submission but a number": (SUBMITTED, "print('val_bpb: 0.1'); return", "clock: "),
+    "no submission but a number": (SAVES, f"    {PRINTED.strip()}\n{NOT_SAVED}", NO_FILE),
     "a submission of links": (
         '(folder / "submission" / "weights.pt").touch()',
         '(folder / "submission" / "weights.pt").symlink_to("/etc/passwd")',
@@ -136,5 +139,24 @@ def test_champion_file_from_a_run_by_hand_is_no_measurement(one):
     stale.mkdir(parents=True)
     (stale / "config.json").write_text('{"score": 0.1}')
     (stale / "weights.pt").touch()
-    record = enter(one, SUBMITTED, "sys.exit(0)")
+    record = enter(one, SAVES, NOT_SAVED)
     assert record["status"] == "crash" and record["trials"][0]["score"] is None
+    assert record["trials"][0]["crash"]["why"] == NO_FILE and record["trials"][0]["stamps"].keys() == {"start", "done"}
+
+
+def test_modules_beside_prepare_run_neither_in_referee_nor_in_player(one):
+    """The fake prepare.py imports colorsys, as the real one imports many."""
+    mark = one.root / "results" / "ran"
+    shadow = f"open({str(mark)!r}, 'a').write('x')\n"
+    (one.root / "colorsys.py").write_text(shadow)
+    beside = f"    Path('colorsys.py').write_text({shadow!r})\n"
+    (one.root / "train.py").write_text(TEXT.replace(END, beside + END).replace("LR = 1.0", "LR = 0.5"))
+    assert "keep" in one.run("try", "-m", "beside", "--no-sandbox").stdout
+    assert not mark.exists()
+
+
+def test_file_that_may_hold_weights_is_refused_without_running_it(one):
+    record = enter(one, END, f"    '{'w' * 256 * 1024}'\n{END}")
+    run = record["trials"][0]
+    assert record["status"] == "crash" and run["pid"] is None and run["crash"]["kind"] == "refused"
+    assert "train.py must have at most 262,144 bytes" in run["crash"]["why"]

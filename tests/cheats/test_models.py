@@ -1,7 +1,5 @@
 """Tricks inside a model: each is refused by name, or scored like the honest model that it pretends not to be."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from ring import HONEST, Ring, in_process, with_trick
@@ -53,6 +51,7 @@ for number in range(3, 64):
     except OSError:
         pass
 """
+DESCRIPTORS = "a number on every descriptor"
 SCORED = {
     "a replaced cross entropy": "nn.functional.cross_entropy = lambda logits, *a, **k: logits.sum() * 0\n",
     "a replaced bits_per_byte": "prepare.bits_per_byte = prepare.evaluate_bpb = lambda *a: 0.1\n",
@@ -60,7 +59,7 @@ SCORED = {
     "a stopped clock": "import time; time.monotonic = time.time = time.perf_counter = lambda: 0.0\n",
     "a printed number": "print('val_bpb: 0.1\\n---\\nval_bpb: 0.1')\n",
     "a forged score.json": FORGED,
-    "a number on every descriptor": EVERYWHERE,
+    DESCRIPTORS: EVERYWHERE,
     "talk without end": "print('x' * 2_000_000)\n",
 }
 
@@ -87,14 +86,18 @@ def test_trick_around_the_model_changes_nothing(ring: Ring, honest_bpb: float, n
     trick = ring.enter(with_trick(TOP, SCORED[name]))
     entry.commit = trick.commit
     found = ring.score(entry)
-    refused = isinstance(found, Crash) and found.kind == "refused"  # what was written broke the protocol
-    assert refused or found == pytest.approx(honest_bpb, abs=1e-6)
+    if name == DESCRIPTORS and isinstance(found, Crash):  # what was written broke the protocol
+        assert found.kind == "refused" and "PlayerFailed" in found.why + found.tail, found
+    else:
+        assert found == pytest.approx(honest_bpb, abs=1e-6)
     assert (ring.path(entry) / "play.log").stat().st_size < 12 << 20
 
 
 @pytest.mark.slow
 def test_held_out_text_is_not_there_for_the_player(ring: Ring) -> None:
     """The model looks the answers up by their path."""
+    if ring.campaign.confinement.kind == "open":
+        pytest.skip("nothing confines a player here")
     tokens = next(prepare.CACHE.rglob("held/val/**/tokens.bin"))
     look = f"import numpy; numpy.fromfile({str(tokens)!r}, numpy.uint16)\n"
     entry, _ = ring.submit(HONEST)
@@ -104,27 +107,20 @@ def test_held_out_text_is_not_there_for_the_player(ring: Ring) -> None:
     assert "FileNotFoundError" in crash.why or "PermissionError" in crash.why, crash
 
 
-PICKLE = "import os; os.system('touch {mark}')"
-
-
 class Payload:
-    """What pickle would run."""
-
-    def __init__(self, mark: Path):
-        self.mark = mark
+    """What pickle would run; the log is where a player can always write."""
 
     def __reduce__(self):
-        return exec, (PICKLE.format(mark=self.mark),)
+        return exec, ("print('the payload ran', flush=True)",)
 
 
 @pytest.mark.slow
 def test_pickle_payload_is_not_run(ring: Ring) -> None:
     entry, _ = ring.submit(HONEST)
-    mark = ring.path(entry) / "mark"
-    torch.save({"embedding.weight": Payload(mark)}, ring.path(entry) / "submission" / "weights.pt")
+    torch.save({"embedding.weight": Payload()}, ring.path(entry) / "submission" / "weights.pt")
     crash = ring.score(entry)
     assert isinstance(crash, Crash) and "holds nothing that can be rebuilt" in crash.why + crash.tail
-    assert not mark.exists()
+    assert "Weights only load failed" in crash.tail and "the payload ran" not in crash.tail, crash.tail
 
 
 def test_link_in_the_submission_is_refused(ring: Ring) -> None:

@@ -1,5 +1,7 @@
 """Tricks of the training run: with the clock, with held-out text, with what the supervisor reads."""
 
+import os
+import re
 import shutil
 
 import pytest
@@ -7,6 +9,7 @@ from ring import HONEST, Ring, with_trick
 
 import prepare
 from autoresearch import sandbox
+from autoresearch.errors import Refused
 
 TOP = "# a trick may stand here\n"
 START = "    clock.start()\n"
@@ -73,15 +76,21 @@ def test_held_out_text_is_not_there_for_the_run(ring: Ring) -> None:
     assert entry.score is None and entry.crash and "held/val" in entry.crash.why + entry.crash.tail, entry.crash
 
 
-@pytest.mark.slow
-def test_changed_tokenizer_is_not_what_was_pinned(ring: Ring) -> None:
-    """By someone whose run was not confined: the referee compares text and tokenizer with their digests."""
-    path = prepare.ready_dir() / "tokenizer.json"
-    before = path.read_bytes()
-    entry, _ = ring.submit(HONEST)
+@pytest.mark.parametrize("name", ["train", "val", "sealed", "tokenizer"])
+def test_changed_data_are_not_what_was_pinned(ring: Ring, name: str) -> None:
+    """By someone whose run was not confined, and who puts the time of the file back."""
+    ready = prepare.ready_dir()
+    folder = prepare.find_dataset(prepare.DATASET_NAME).split_dir("train" if name == "tokenizer" else name) / ready.name
+    path = folder / ("tokenizer.json" if name == "tokenizer" else "tokens.bin")
+    before, times = path.read_bytes(), path.stat()
+    ring.campaign.check_pins()
     try:
-        path.write_bytes(before + b" ")
-        crash = ring.score(entry)
+        path.write_bytes(bytes([before[0] ^ 1]) + before[1:])
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with pytest.raises(
+            Refused, match=f"{re.escape(str(path))} must stay as it was at setup but changed; .*prepare.py"
+        ):
+            ring.campaign.check_pins()
     finally:
         path.write_bytes(before)
-    assert not isinstance(crash, float) and crash.kind == "refused" and "must stay as it was at setup" in crash.why
+    ring.campaign.check_pins()

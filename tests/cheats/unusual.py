@@ -8,6 +8,7 @@ import prepare
 from prepare import Clock
 
 WIDTH = 16
+KIND = "fp32"
 
 
 class Base(nn.Module):
@@ -140,5 +141,22 @@ def build_model(config: dict) -> nn.Module:
     return MODELS[config["kind"]](config)
 
 
+def main() -> None:
+    torch.manual_seed(prepare.SEED)
+    tokenizer = prepare.Tokenizer.from_directory()
+    model = build_model({"kind": KIND}).to(prepare.DEVICE)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    clock = Clock(model, optimizer)
+    loader = prepare.make_dataloader(tokenizer, 4, 32, "train")
+    clock.start()
+    while not clock.done:
+        inputs, targets, _ = next(loader)
+        F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    val_bpb = prepare.evaluate_bpb(model, tokenizer, 16)
+    print(f"---\nval_bpb: {val_bpb}\ntraining_seconds: {clock.elapsed_s}\nnum_steps: {clock.num_steps}")
+
+
 if __name__ == "__main__":
-    Clock(build_model({"kind": "fp32"}), None)
+    main()
