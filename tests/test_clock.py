@@ -117,9 +117,9 @@ def test_clock_refuses_an_update_of_any_other_optimizer_outside_of_its_time() ->
     while not clock.done:
         optimizer.step()
     before = [value.clone() for value in model.parameters()]
-    for other in (earlier, later, optimizer):
+    for late in (earlier, later, optimizer):
         with pytest.raises(prepare.ClockError, match=r"must not come after clock\.done"):
-            other.step()
+            late.step()
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
