@@ -9,7 +9,7 @@ from telling import NOW, edit, source_in, story_in
 
 from autoresearch import notes
 from autoresearch.records import Analysis, Crash
-from autoresearch.report import detail, evidence, export, headline, page, sources, story, text
+from autoresearch.report import detail, evidence, export, headline, page, picture, sources, story, text
 from autoresearch.report.sources import Found
 
 # --- text
@@ -48,6 +48,8 @@ def test_markdown_loads_runs_and_styles_nothing() -> None:
 def test_page_and_picture_are_the_same_for_equal_input(long_night: morning.Maker) -> None:
     first, second = (page.render(story_in(long_night.root), NOW) for _ in range(2))
     assert first == second and NOW in first and first.count("2026-11-21") == 1
+    one, two = (picture.paint(story_in(long_night.root), "a night") for _ in range(2))
+    assert one == two and len(one) > 10_000
 
 
 def test_page_of_a_thousand_attempts_with_long_texts_is_small_and_quick(long_night: morning.Maker) -> None:
