@@ -1,5 +1,6 @@
 """One trial: lay out its folder, run the training command, have the submission scored."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -267,4 +268,5 @@ def last_report(path: Path) -> dict:
 def remove_weights(folder: Path) -> None:
     """Free what only a champion needs."""
     for name in ("submission", "checkpoints"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            files.remove(folder / name)

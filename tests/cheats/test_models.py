@@ -55,7 +55,7 @@ DESCRIPTORS = "a number on every descriptor"
 SCORED = {
     "a replaced cross entropy": "nn.functional.cross_entropy = lambda logits, *a, **k: logits.sum() * 0\n",
     "a replaced bits_per_byte": "prepare.bits_per_byte = prepare.evaluate_bpb = lambda *a: 0.1\n",
-    "replaced checks": "prepare._Checks.judge = lambda *a: None; prepare.TOLERANCE = 1e9\n",
+    "replaced checks": "prepare._Rows.judge = lambda *a: None; prepare.TOLERANCE = 1e9\n",
     "a stopped clock": "import time; time.monotonic = time.time = time.perf_counter = lambda: 0.0\n",
     "a printed number": "print('val_bpb: 0.1\\n---\\nval_bpb: 0.1')\n",
     "a forged score.json": FORGED,
