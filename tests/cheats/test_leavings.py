@@ -108,15 +108,34 @@ def test_code_that_was_replaced_is_laid_out_anew(tmp_path, outside, kind):
     assert not code.is_symlink() and sorted(path.name for path in code.iterdir()) == ["prepare.py", "train.py"]
 
 
-@pytest.mark.parametrize("kind", ["pipe", "link to a file"])
-def test_next_command_works_whatever_a_trial_left(tmp_path, outside, kind):
+def run(one: night.Night, *words: str) -> str:
+    """Run a verb that must not hang; returns what it printed."""
+    process = one.start(*words)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, out + err
+    return out
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "status"),
+    [
+        ("link to a folder", (*OF_SCORING, "run.log", "checkpoints"), "discard"),
+        ("pipe", (*OF_SCORING, "run.log"), "discard"),
+        ("pipe", ("checkpoints",), "discard"),
+        ("pipe", ("submission",), "crash  refused: submission/weights.pt must be a plain file"),
+    ],
+    ids=["links", "pipes", "checkpoints", "submission"],
+)
+def test_next_command_works_whatever_a_trial_left(tmp_path, outside, kind, names, status):
     one = night.begun(tmp_path / "repo", own=True)
-    text = leaving(kind, (*OF_SCORING, "run.log", "checkpoints"), outside)
-    (one.root / "train.py").write_text(text.replace("DEPTH = 4", "DEPTH = 3"))
-    assert "discard" in one.run("try", "-m", "leaves things").stdout
-    check(json.dumps(one.record(2)) + one.text("notes.md") + one.run("show", "2").stdout, outside)
+    (one.root / "train.py").write_text(leaving(kind, names, outside).replace("DEPTH = 4", "DEPTH = 3"))
+    assert status in run(one, "try", "-m", "leaves things")
+    check(json.dumps(one.record(2)) + one.text("notes.md") + run(one, "show", "2"), outside)
     (one.root / "train.py").write_text(night.TRAIN.read_text().replace("LR = 1.0", "LR = 0.5"))
-    assert "keep" in one.run("try", "-m", "honest").stdout
+    assert "keep" in run(one, "try", "-m", "honest")
 
 
 def test_progress_through_a_pipe_does_not_hold_up_who_waits(tmp_path):
