@@ -1,0 +1,90 @@
+"""The SQLite file: opening, transactions, rows."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autoresearch.errors import Damaged
+
+SCHEMA_VERSION = 1
+BUSY_MS = 10_000
+
+
+class Database:
+    """One connection to the file; another process may hold another."""
+
+    def __init__(self, path: Path):
+        """Open the file, and make its tables if it is new.
+
+        Raises:
+            Damaged: it is no database, or one of a later version.
+        """
+        self.path = path
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.connection.row_factory = sqlite3.Row
+        try:
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+                self.connection.execute(f"PRAGMA {setting}")
+            self._make_tables()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise Damaged(f"{path} must be the database of a hub but: {error}; put a backup in its place") from error
+
+    def _make_tables(self) -> None:
+        with self.transaction():
+            version = self.value("PRAGMA user_version")
+            if version > SCHEMA_VERSION:
+                raise Damaged(f"{self.path} must have version {SCHEMA_VERSION} or older but has {version}; update")
+            if version == 0:
+                for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
+                    self.connection.execute(statement)
+                self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what the block writes; nobody else writes meanwhile. They do not nest."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads of the block all see one state."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    def run(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Execute one statement."""
+        return self.connection.execute(sql, values)
+
+    def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """All rows of a query, by column name."""
+        return [dict(row) for row in self.connection.execute(sql, values)]
+
+    def row(self, sql: str, *values: Any) -> dict[str, Any] | None:
+        """The first row of a query."""
+        found = self.connection.execute(sql, values).fetchone()
+        return dict(found) if found else None
+
+    def value(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row; None where there is none."""
+        found = self.connection.execute(sql, values).fetchone()
+        return found[0] if found else None
+
+
+def stamp(column: str) -> str:
+    """SQL that writes seconds since 1970 as RFC 3339 UTC, whole seconds."""
+    return f"strftime('%Y-%m-%dT%H:%M:%SZ', {column}, 'unixepoch')"
