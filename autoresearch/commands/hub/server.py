@@ -1,4 +1,4 @@
-"""hub serve."""
+"""hub serve, api."""
 
 import dataclasses
 import gc
@@ -54,6 +54,14 @@ def serve(
             raise
         except KeyboardInterrupt:
             terminal.say("")
+
+
+def api() -> None:
+    """Print the API as Markdown."""
+    need_packages()
+    from autoresearch.hub.server import app, openapi, reference
+
+    print(reference.full(openapi.document(app.OPERATIONS)), end="")
 
 
 def need_packages() -> None:

@@ -10,12 +10,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from autoresearch.errors import HubError
-from autoresearch.hub.server import board, members
+from autoresearch.hub.server import board, guide, members
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.guard import LOOPBACK, Guard
 from autoresearch.hub.server.operation import to_route
 
-OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS]
+OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS, *guide.OPERATIONS]
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -43,5 +43,6 @@ def make_app(hub: Hub, hosts: Sequence[str] = LOOPBACK) -> ASGIApp:
         routes=[to_route(operation, hub) for operation in OPERATIONS],
         exception_handlers={HTTPException: refuse, Exception: fail},
     )
+    app.state.operations = OPERATIONS
     app.router.redirect_slashes = False  # there is one way to write a path
     return Guard(app, hosts)
