@@ -44,8 +44,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 def operations_of(live: Live) -> list[Any]:
     """All operations of the served description whose answers end."""
-    found = [one.ok() for one in schemathesis.openapi.from_url(live.url + "/openapi.json").get_all_operations()]
-    return [one for one in found if "text/event-stream" not in str(one.definition.raw["responses"])]
+    read: Any = schemathesis.openapi.from_url(live.url + "/openapi.json").get_all_operations()
+    return [
+        one for one in (each.ok() for each in read) if "text/event-stream" not in str(one.definition.raw["responses"])
+    ]
 
 
 def call_generated(operation: Any, mode: GenerationMode, callers: dict[str, Client]) -> None:
