@@ -10,6 +10,7 @@ from autoresearch.hub.store import Database
 from autoresearch.ledger import locked
 
 DATABASE = "hub.sqlite"
+GIT = "git"
 ADMIN_KEY = "admin.key"
 LOCK = "serve.lock"
 

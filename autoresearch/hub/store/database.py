@@ -14,7 +14,10 @@ NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 class Database:
-    """One connection to the file; another process may hold another."""
+    """One connection to the file; another process may hold another.
+
+    Nothing else in this process may open the file: closing it would give up the locks of SQLite.
+    """
 
     def __init__(self, path: Path):
         """Open the file, and make its tables if it is new.
