@@ -22,7 +22,7 @@ from autoresearch.hub.store import Database, agents
 NUM_WORKERS = 4
 GRACE_S = 5
 PATIENCE_S = 30.0
-TELL_TICKS = 600
+CHECK_TICKS, TELL_TICKS = 10, 600
 
 
 def open_hub(folder: Path, limits: Limits, clock: Callable[[], float]) -> Hub:
@@ -77,25 +77,19 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self.hub, self.listening = hub, listening
-        self.version = 0
 
     async def on_tick(self, counter: int) -> bool:
-        """What is to be done from time to time; uvicorn calls it ten times a second."""
-        if counter % 10 == 0:
+        """What is to be done from time to time, and at the end; uvicorn calls it ten times a second."""
+        self.hub.feed.look()
+        if counter % CHECK_TICKS == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 cast(Connection, connection).close_if_overdue(now)
-            self.hear_others()
         if counter % TELL_TICKS == 0:
             self.hub.tally.tell()
-        return await super().on_tick(counter)
-
-    def hear_others(self) -> None:
-        """Ring the bell when another process has written, as `hub add` does."""
-        version = self.hub.db.value("PRAGMA data_version")
-        if version != self.version:
-            self.version = version
-            self.hub.bell.ring()
+        if ends := await super().on_tick(counter):
+            self.hub.bell.close()
+        return ends
 
     def serve_until_told(self) -> None:
         """Serve until `should_exit`, Ctrl-C or SIGTERM; then close the hub."""
