@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import importlib.util
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,7 @@ def serve(
 
     gc.enable()  # the command line turns it off, for verbs that end at once
     listening = running.listen(host, port)
-    hub = running.open_hub(data, limits_of(limit or []), time.time)
+    hub = running.open_hub(data, limits_of(limit or []), time.time, os.environ.get("PATH", os.defpath))
     number = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     server = running.Server(hub, listening, (*app.LOOPBACK, shown, *(name or ())), proxy)

@@ -10,12 +10,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autoresearch.errors import HubError
-from autoresearch.hub.server import board, members
+from autoresearch.hub.server import board, git, members
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.operation import to_route
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS]
+OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS, *git.OPERATIONS]
 
 
 class KnownHosts:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.store import Database
+from autoresearch.repo.bare import Bare
 
 T = TypeVar("T")
 PAGE = 50
@@ -52,7 +53,15 @@ class Hub:
     """Seconds since 1970 UTC."""
     workers: ThreadPoolExecutor
     """For git, backups and exports: whatever takes longer than a millisecond."""
+    bare: Bare
+    """The repository; its own processes, in threads."""
     bell: Bell = field(default_factory=Bell)
+    reached: Callable[[str], None] = lambda step: None
+    """Called after each step of a push with its name."""
+    publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a pack is moved into the repository and its commits are recorded."""
+    uploading_bytes: int = 0
+    """Of all uploads that are under way."""
 
     @property
     def now(self) -> int:

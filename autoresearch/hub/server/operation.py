@@ -1,6 +1,8 @@
 """An operation of the API: how it is called, by whom, and what comes back; and the endpoint made from it."""
 
+import errno
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -50,8 +52,19 @@ def to_route(operation: Operation, hub: Hub) -> Route:
             return await operation.handler(Call(hub, request, agent, body))
         except HubError as error:
             return refusal(error)
+        except (OSError, sqlite3.OperationalError) as error:
+            if not is_full(error):
+                raise
+            return refusal(HubError(507, "the disk of the hub is full; nothing was changed"))
 
     return Route(operation.path, endpoint, methods=[operation.method])
+
+
+def is_full(error: OSError | sqlite3.OperationalError) -> bool:
+    """Whether there is no room left on the disk."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def identify(request: Request, hub: Hub, auth: Auth) -> str:

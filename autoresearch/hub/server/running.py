@@ -9,25 +9,37 @@ from pathlib import Path
 import uvicorn
 
 from autoresearch.errors import Refused
+from autoresearch.hub import doctor
+from autoresearch.hub.folder import DATABASE, INCOMING, REPOSITORY
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.server.app import LOOPBACK, make_app
 from autoresearch.hub.server.context import Hub
 from autoresearch.hub.store import Database, agents
+from autoresearch.repo.bare import Bare
 
-DATABASE = "hub.sqlite"
 ADMIN_KEY = "admin.key"
 NUM_WORKERS = 4
 GRACE_S = 5
 
 
-def open_hub(folder: Path, limits: Limits, clock: Callable[[], float]) -> Hub:
+def open_hub(folder: Path, limits: Limits, clock: Callable[[], float], path: str = os.defpath) -> Hub:
     """The hub in a folder; a new one is made, with the key of its administrator in a file that only its owner reads.
+
+    What pushes left over that were cut off is cleared up.
+
+    Args:
+        path: where git is looked for.
 
     Raises:
         Damaged: what lies there is no hub.
+        GitFailed: git is not there, or does not take the repository.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hub = Hub(folder, Database(folder / DATABASE), limits, clock, ThreadPoolExecutor(NUM_WORKERS, "hub"))
+    bare, workers = Bare(folder / REPOSITORY, path), ThreadPoolExecutor(NUM_WORKERS, "hub")
+    hub = Hub(folder, Database(folder / DATABASE), limits, clock, workers, bare)
+    (folder / INCOMING).mkdir(mode=0o700, exist_ok=True)
+    bare.create()
+    doctor.clear_up(hub.db, bare, folder / INCOMING)
     with hub.db.transaction():
         if not hub.db.value("SELECT 1 FROM facts WHERE name = ?", agents.ADMIN_KEY):
             write_secret(folder / ADMIN_KEY, agents.new_admin_key(hub.db))
