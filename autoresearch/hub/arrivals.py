@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from autoresearch.errors import GitFailed
+from autoresearch.hub import trees
 from autoresearch.hub.bundle import Bundle, invalid
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.store.commits import Arrival
-from autoresearch.hub.trees import Forest
 from autoresearch.repo.bare import Object
 from autoresearch.repo.quarantine import Quarantine
 
@@ -37,13 +37,15 @@ def read_commits(room: Quarantine, sent: Iterable[Object], limits: Limits) -> di
     Raises:
         HubError: 400 for a kind or a size that is not taken.
     """
-    names = []
+    names, trees_bytes = [], 0
     for one in sent:
         most_bytes = min(limits.blob_bytes, MOST_BYTES.get(one.kind, limits.blob_bytes))
         if one.kind == "tag":
             raise invalid("only commits can be pushed, no tags; `git bundle create FILE HEAD`")
         if one.size > most_bytes:
             raise invalid(f"a {one.kind} must have at most {most_bytes} bytes but one has {one.size}")
+        if one.kind == "tree":
+            trees_bytes = trees.count(trees_bytes, one.size)
         if one.kind == "commit":
             names.append(one.name)
     return {found.name: parse(found.name, content) for found, content in room.contents(names) if found}
@@ -103,7 +105,7 @@ def prepare(room: Quarantine, bundle: Bundle, commits: Mapping[str, Commit], kno
     new = new_ones(commits, bundle.heads, known)
     if not new:
         return []
-    blobs = Forest(room).look_through(sorted({one.tree for one in new}))
+    blobs = trees.Forest(room).look_through(sorted({one.tree for one in new}))
     names = {one.hash for one in new}
     room.pack(names.intersection(bundle.heads), {parent for one in new for parent in one.parents} - names)
     patches = _patch_ids(room, new)

@@ -4,28 +4,22 @@ That no name is `.git`, `..`, or one that some file system takes for them, git h
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from autoresearch.hub.bundle import invalid
 from autoresearch.repo.bare import Bare
 
-FOLDER, FILES = b"40000", (b"100644", b"100755", b"100664")
-LINKS = {b"120000": "a symbolic link", b"160000": "a submodule"}
+ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)  # of a tree whose form git has checked
+FOLDER, SUBMODULE = b"40000", b"160000"
+MODES = {FOLDER, b"100644", b"100755", b"100664"}
+LINKS = {b"120000": "a symbolic link", SUBMODULE: "for submodules"}
+PLAIN = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.+=@ -]{0,254}")  # names that need no second look
 ODD = re.compile(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:")
 NAME_BYTES = 255
 MOST_DEPTH = 32
 MOST_FILES = 10_000  # of one commit; folders count too, and one that stands in several places counts as often
-TREES_BYTES = 16 << 20
+TREES_BYTES = 8 << 20
 TRAIN = b"train.py"
-
-
-class Entry(NamedTuple):
-    """A line of a tree."""
-
-    mode: bytes
-    name: bytes
-    object: str
 
 
 class Forest:
@@ -50,7 +44,7 @@ class Forest:
             for found, content in self.bare.contents(wanted):
                 if not found or found.kind != "tree":
                     raise invalid("a commit or a folder holds something that is no tree")
-                self._count(found.size)
+                self.num_bytes = count(self.num_bytes, found.size)
                 self._read(found.name, content)
             wanted = {one for tree in wanted for one in self.folders[tree]} - self.folders.keys()
             if not wanted:
@@ -59,21 +53,16 @@ class Forest:
             self._measure(root, 1)
         return {root: self.train_blobs[root] for root in roots}
 
-    def _count(self, size: int) -> None:
-        self.num_bytes += size
-        if self.num_bytes > TREES_BYTES:
-            raise invalid(f"its folders must take at most {TREES_BYTES} bytes together; leave out what the hub has")
-
     def _read(self, tree: str, content: bytes) -> None:
-        folders, train, num = [], None, 0
-        for entry in entries(content):
-            check(entry)
-            num += 1
-            if entry.mode == FOLDER:
-                folders.append(entry.object)
-            elif entry.name == TRAIN:
-                train = entry.object
-        self.folders[tree], self.num_entries[tree], self.train_blobs[tree] = folders, num, train
+        folders, train, found = [], None, ENTRY.findall(content)
+        for mode, name, number in found:
+            if mode not in MODES or not PLAIN.fullmatch(name):
+                check(mode, name)
+            if mode == FOLDER:
+                folders.append(number.hex())
+            elif name == TRAIN:
+                train = number.hex()
+        self.folders[tree], self.num_entries[tree], self.train_blobs[tree] = folders, len(found), train
 
     def _measure(self, tree: str, depth: int) -> tuple[int, int]:
         """Number of entries and of levels of a tree that is so deep in another."""
@@ -96,30 +85,31 @@ class Forest:
             raise invalid(f"a commit must hold at most {MOST_FILES} files and folders")
 
 
-def entries(content: bytes) -> Iterator[Entry]:
-    """The lines of a tree whose form git has checked."""
-    place = 0
-    while place < len(content):
-        space = content.index(b" ", place)
-        end = content.index(b"\0", space)
-        yield Entry(content[place:space], content[space + 1 : end], content[end + 1 : end + 21].hex())
-        place = end + 21
+def count(num_bytes: int, size: int) -> int:
+    """The bytes of trees so far, and those of another one.
+
+    Raises:
+        HubError: 400 where that is too much.
+    """
+    if num_bytes + size > TREES_BYTES:
+        raise invalid(f"its folders must take at most {TREES_BYTES} bytes together; leave out what the hub has")
+    return num_bytes + size
 
 
-def check(entry: Entry) -> None:
-    """Refuse what is no plain file or folder, or has an odd name.
+def check(mode: bytes, name: bytes) -> None:
+    """Refuse what is no file or folder, or has an odd name.
 
     Raises:
         HubError: 400.
     """
-    shown = repr(entry.name[:60].decode(errors="replace"))
-    if entry.mode in LINKS:
-        raise invalid(f"{shown} is {LINKS[entry.mode]}; only files and folders are taken")
-    if entry.mode != FOLDER and entry.mode not in FILES:
-        raise invalid(f"{shown} has the unknown mode {entry.mode.decode(errors='replace')[:10]}")
+    shown = repr(name[:60].decode(errors="replace"))
+    if mode in LINKS or name.lower() == b".gitmodules":
+        raise invalid(f"{shown} is {LINKS.get(mode, LINKS[SUBMODULE])}; only files and folders are taken")
+    if mode not in MODES:
+        raise invalid(f"{shown} has the unknown mode {mode.decode()[:10]}")
     try:
-        name = entry.name.decode()
+        text = name.decode()
     except UnicodeDecodeError as error:
         raise invalid(f"the name of a file must be UTF-8 but is {shown}") from error
-    if ODD.search(name) or len(entry.name) > NAME_BYTES:
+    if ODD.search(text) or len(name) > NAME_BYTES:
         raise invalid(f"{shown} is no name for a file here")
