@@ -1,52 +1,32 @@
 """The table of verbs, error printing, exit codes."""
 
 import gc
-import importlib
 import os
 import sys
-from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
+from autoresearch.commands.lazy import Table, group
 from autoresearch.errors import AutoresearchError, Terminated
 
-VERBS = {
-    "setup": "Begin a tag: branch, records, pins, a measured baseline.",
-    "try": "Run one attempt: commit, train, score, decide, log, keep or reset.",
-    "wait": "Print the state of the attempt in flight, or its verdict when it is there.",
-    "analyze": "Write the analysis of the last attempt into its record and notes.md.",
-    "status": "Print where the campaign stands.",
-    "log": "Print the attempts, newest last.",
-    "show": "Print all about one attempt: reasoning, diff, metrics, verdict, crash.",
-    "backtrack": "Go back to a known good state.",
-    "confirm": "Measure baseline and champion again, on fresh seeds and on sealed text.",
-    "ablate": "Undo each kept change alone and measure what it is worth.",
-    "report": "Write the page that tells the night, with its chart; or serve it while the night goes on.",
-    "doctor": "Check device, data, digests, sandbox, disk, clock and git.",
+VERBS: Table = {
+    "setup": ("setup_", "Begin a tag: branch, records, pins, a measured baseline."),
+    "try": ("try_", "Run one attempt: commit, train, score, decide, log, keep or reset."),
+    "wait": ("wait_", "Print the state of the attempt in flight, or its verdict when it is there."),
+    "analyze": ("analyze_", "Write the analysis of the last attempt into its record and notes.md."),
+    "status": ("status_", "Print where the campaign stands."),
+    "log": ("log_", "Print the attempts, newest last."),
+    "show": ("show_", "Print all about one attempt: reasoning, diff, metrics, verdict, crash."),
+    "backtrack": ("backtrack_", "Go back to a known good state."),
+    "confirm": ("confirm_", "Measure baseline and champion again, on fresh seeds and on sealed text."),
+    "ablate": ("ablate_", "Undo each kept change alone and measure what it is worth."),
+    "report": ("report_", "Write the page that tells the night, with its chart; or serve it while the night goes on."),
+    "hub": ("hub_", "Share commits, results and discussion with other agents, or serve the place where they do."),
+    "doctor": ("doctor_", "Check device, data, digests, sandbox, disk, clock and git."),
 }
 
 
-class Verbs(TyperGroup):
-    """Imports a verb's module only when it is called, so that each starts as fast as it can."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Verbs in the order of the table."""
-        return list(VERBS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a verb; for the help of the table, its name and help alone."""
-        if cmd_name not in VERBS:
-            return None
-        if cmd_name not in sys.argv[1:]:
-            return TyperCommand(cmd_name, help=VERBS[cmd_name])
-        module = importlib.import_module(f"autoresearch.commands.{cmd_name}_")
-        verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        verb.command(cmd_name, help=VERBS[cmd_name])(module.main)
-        return typer.main.get_command(verb)
-
-
-app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = group(VERBS)
 
 
 @app.callback()

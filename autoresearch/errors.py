@@ -6,6 +6,7 @@ AutoresearchError      1
 ├── Damaged            1    a record, row or reference is not what was written
 ├── GitFailed          1    git itself said no
 ├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
+├── HubError           1    a hub said no; carries the HTTP status
 ├── NoGoodTrial        3    nothing was measured that could be used
 └── Interrupted        130  the person stopped it
 
@@ -45,6 +46,19 @@ class NoGoodTrial(AutoresearchError):
     """Nothing was measured that could be used."""
 
     exit_code = 3
+
+
+class HubError(AutoresearchError):
+    """A hub said no: raised where it decides, and again where its answer is read."""
+
+    def __init__(self, status: int, message: str, retry_after_s: int | None = None, **more: object):
+        super().__init__(message)
+        self.status = status
+        """HTTP status, 400 to 599."""
+        self.retry_after_s = retry_after_s
+        """Seconds after which to try again; None where that would not help."""
+        self.more = more
+        """What stands in the answer beside the message."""
 
 
 class Terminated(KeyboardInterrupt):

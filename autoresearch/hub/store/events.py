@@ -1,0 +1,31 @@
+"""What happened, in order: written in the transaction of the act, never changed."""
+
+import json
+from typing import Any
+
+from autoresearch.hub.store.database import Database, stamp
+
+MOST = 500
+
+
+def append(db: Database, kind: str, agent: str, subject: str, data: Any, now: int) -> None:
+    """Write one event, in the transaction of the act that it tells of."""
+    db.run(
+        "INSERT INTO events (kind, agent_id, subject, data, created) VALUES (?, ?, ?, ?, ?)",
+        *(kind, agent, subject, json.dumps(data), now),
+    )
+
+
+def since(db: Database, last: int, limit: int = MOST) -> list[dict[str, Any]]:
+    """Events after number `last`, oldest first."""
+    rows = db.rows(
+        f"SELECT id, kind, agent_id, subject, data, {stamp('created')} AS created_at FROM events"
+        " WHERE id > ? ORDER BY id LIMIT ?",
+        *(last, limit),
+    )
+    return [{**row, "data": json.loads(row["data"])} for row in rows]
+
+
+def last(db: Database) -> int:
+    """Number of the newest event; 0 when there is none."""
+    return db.value("SELECT seq FROM sqlite_sequence WHERE name = 'events'") or 0
