@@ -70,12 +70,12 @@ class Live:
 
 
 @contextmanager
-def serving(folder: Path, limits: Limits = ROOMY) -> Iterator[Live]:
-    """A hub in a thread of its own, until the block ends."""
+def serving(folder: Path, limits: Limits = ROOMY, **given: Any) -> Iterator[Live]:
+    """A hub in a thread of its own, until the block ends; `given` goes to the server."""
     clock = Clock()
     listening = running.listen("127.0.0.1", 0)
     hub = running.open_hub(folder, limits, clock)
-    server = running.Server(hub, listening)
+    server = running.Server(hub, listening, **given)
     thread = threading.Thread(target=server.serve_until_told)
     thread.start()
     try:

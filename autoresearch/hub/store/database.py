@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import Damaged
+from autoresearch.errors import Damaged, HubError
 
 SCHEMA_VERSION = 1
 BUSY_MS = 10_000
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 class Database:
@@ -48,14 +49,21 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of what the block writes; nobody else writes meanwhile. They do not nest."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """All or nothing of what the block writes; nobody else writes meanwhile. They do not nest.
+
+        Raises:
+            HubError: 507, the disk is full or takes nothing; 503, another process has been writing for too long.
+        """
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
+            self.connection.execute("COMMIT")
+        except BaseException as error:
+            if self.connection.in_transaction:  # SQLite may have rolled back by itself
+                self.connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError) and (refused := _no_fault_of_ours(error)):
+                raise refused from error
             raise
-        self.connection.execute("COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -83,6 +91,16 @@ class Database:
         """The first column of the first row; None where there is none."""
         found = self.connection.execute(sql, values).fetchone()
         return found[0] if found else None
+
+
+def _no_fault_of_ours(error: sqlite3.OperationalError) -> HubError | None:
+    """What to answer when the machine, and not the statement, is why nothing could be written."""
+    kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the rest tells which call it was
+    if kind in NO_ROOM:
+        return HubError(507, f"the hub cannot write ({error}); nothing was changed; make room on its disk")
+    if kind == sqlite3.SQLITE_BUSY:
+        return HubError(503, "another process writes to the hub; nothing was changed", retry_after_s=1)
+    return None
 
 
 def stamp(column: str) -> str:
