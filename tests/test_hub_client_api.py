@@ -27,7 +27,7 @@ def test_api_speaks_to_a_hub(tmp_path: Path) -> None:
         assert api.post("/api/channels", {"name": "talk"})["name"] == "talk"
         text = "Zeile\n\u2028 \x00 ☃"
         assert api.post("/api/channels/talk/posts", {"content": text})["content"] == text
-        assert [one["content"] for one in api.get("/api/channels/talk/posts", limit=5)] == [text]
+        assert [one["content"] for one in api.rows("/api/channels/talk/posts", limit=5)] == [text]
         with pytest.raises(HubError, match="channel already exists") as caught:
             api.post("/api/channels", {"name": "talk"})
         assert caught.value.status == 409
@@ -50,10 +50,11 @@ def test_api_keeps_what_stands_beside_an_error() -> None:
     ("answer", "status", "words"),
     [
         (Answer(500, b"<html>oops"), 500, "status 500"),
+        (Answer(200, [{}]), 502, "must answer with a JSON dict"),
         (Answer(400, {"error": {"a": 1}}), 400, "a"),
         (Answer(400, [1]), 400, "status 400"),
-        (Answer(200, b"no json"), 502, "must answer in JSON"),
-        (Answer(200, b"[" * 100_000), 502, "must answer in JSON"),
+        (Answer(200, b"no json"), 502, "must answer with a JSON dict"),
+        (Answer(200, b"[" * 100_000), 502, "must answer with a JSON dict"),
         (Answer(400, b"[" * 100_000), 400, "status 400"),
     ],
 )
@@ -78,7 +79,7 @@ def test_api_takes_no_key_from_netrc(tmp_path: Path) -> None:
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login person password secret\n")
         script = (
             "import sys; from autoresearch.hub.client.api import *\n"
-            "Api(Credentials(sys.argv[1], '', ''), Patience(9, 9)).get('/x')"
+            "Api(Credentials(sys.argv[1], '', ''), Patience(9, 9)).rows('/x')"
         )
         one = night.Night(tmp_path, HOME=str(tmp_path))
         done = one.python(script, server.url)
@@ -122,7 +123,7 @@ def test_api_asks_for_a_page_again_but_never_posts_twice() -> None:
     for method, count in (("GET", 3), ("POST", 1)):
         with scripted.serving(Answer(200, b"", {"Content-Length": "99", "Connection": "close"})) as server:
             with pytest.raises(Away, match="does not answer"):
-                Api(server.who, ample()).json(Request(method, "/x"))
+                Api(server.who, ample()).call(Request(method, "/x"))
             assert len(server.asked) == count
 
 

@@ -46,7 +46,7 @@ def test_credentials_refuse_to_write_what_a_shell_might_run(tmp_path: Path, name
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o777])
+@pytest.mark.parametrize("umask", [0o000, 0o027])
 def test_credentials_have_their_mode_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     old = os.umask(umask)
     try:
@@ -60,7 +60,7 @@ def test_credentials_replace_a_link_and_do_not_follow_it(tmp_path: Path) -> None
     other, path = tmp_path / "other", tmp_path / "creds"
     other.write_text("somebody else's")
     path.symlink_to(other)
-    (tmp_path / f"creds.{os.getpid()}").symlink_to(other)
+    (tmp_path / f".creds.{os.getpid()}").symlink_to(other)
     credentials.write(path, WHO)
     assert other.read_text() == "somebody else's" and not path.is_symlink() and mode(path) == 0o600
 

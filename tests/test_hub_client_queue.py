@@ -12,8 +12,8 @@ from pathlib import Path
 import night
 import pytest
 
-from autoresearch.errors import Away, Damaged, GitFailed, HubError, Refused
-from autoresearch.hub.client.queue import Deliver, Item, Queue
+from autoresearch.errors import Away, Damaged, GitFailed, HubError
+from autoresearch.hub.client.queue import PROMISE, Deliver, Item, Queue
 
 ADD = """
 import sys
@@ -31,7 +31,6 @@ from autoresearch.hub.client.queue import Queue
 log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def deliver(item):
     os.write(log, f"{item.key} {item.tries}\\n".encode())
-    return []
 Queue(Path(sys.argv[1])).send(deliver)
 """
 
@@ -49,9 +48,8 @@ def process(script: str, *args: object) -> subprocess.Popen[str]:
 def take(told: list) -> Deliver:
     """A hub that takes everything and tells what it was."""
 
-    def deliver(one: Item) -> list[Item]:
+    def deliver(one: Item) -> None:
         told.append((one.key, one.data, one.tries))
-        return []
 
     return deliver
 
@@ -78,7 +76,7 @@ def test_queue_sends_in_order_and_forgets_what_was_taken(tmp_path: Path) -> None
 def test_queue_waits_while_the_hub_is_away_and_knows_what_may_have_arrived(tmp_path: Path) -> None:
     queue, told = Queue(tmp_path), list[tuple]()
 
-    def fail(one: Item) -> list[Item]:
+    def fail(one: Item) -> None:
         raise Away("nobody there")
 
     queue.add(item("a"), item("b"))
@@ -93,7 +91,7 @@ def test_queue_waits_when_the_answer_says_nothing_about_the_message(tmp_path: Pa
     queue = Queue(tmp_path)
     queue.add(item("a"), item("b"))
 
-    def refuse(one: Item) -> list[Item]:
+    def refuse(one: Item) -> None:
         raise HubError(status, "later")
 
     assert queue.send(refuse).halted == "later"
@@ -106,18 +104,16 @@ def test_queue_waits_when_the_answer_says_nothing_about_the_message(tmp_path: Pa
         (HubError(400, "content is required"), "400: content is required"),
         (HubError(404, "not found"), "404: not found"),
         (GitFailed("no such ref"), "400: no such ref"),
-        (Refused("no records"), "400: no records"),
         (Damaged("torn"), "400: torn"),
     ],
 )
 def test_queue_sets_aside_what_is_refused_for_good_and_names_it(tmp_path: Path, error: Exception, reason: str) -> None:
     queue, told = Queue(tmp_path), []
 
-    def deliver(one: Item) -> list[Item]:
+    def deliver(one: Item) -> None:
         if one.key == "bad":
             raise error
         told.append(one.key)
-        return []
 
     queue.add(item("bad", text="mine"), item("good"))
     sent = queue.send(deliver)
@@ -125,32 +121,36 @@ def test_queue_sets_aside_what_is_refused_for_good_and_names_it(tmp_path: Path, 
     assert [(one.key, one.refused) for one in sent.refused] == [("bad", reason)]
     assert [(one["key"], one["data"], one["refused"]) for one in aside(queue)] == [("bad", {"text": "mine"}, reason)]
     queue.path.write_text(queue.aside.read_text())  # a person moves it back
-    assert queue.send(lambda one: []).delivered[0].key == "bad"
+    assert queue.send(lambda one: None).delivered[0].key == "bad"
 
 
 def test_queue_goes_on_past_a_message_at_which_the_hub_fails(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
 
-    def deliver(one: Item) -> list[Item]:
+    def deliver(one: Item) -> None:
         if one.key == "poison":
             raise HubError(500, "internal error")
-        return []
 
     queue.add(item("poison"), item("good"))
     assert [one.key for one in queue.send(deliver).delivered] == ["good"]
     assert keys(queue) == ["poison"] and aside(queue) == []
 
 
-def test_queue_puts_what_a_message_becomes_in_its_place_and_keeps_what_is_not_ready(tmp_path: Path) -> None:
-    queue, told = Queue(tmp_path), []
+def test_queue_puts_what_a_promise_becomes_in_its_place_and_keeps_what_is_not_ready(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), list[tuple]()
+    promises = [Item(key=key, kind=PROMISE, data={}) for key in ("early", "many", "lost")]
+    queue.add(promises[0], item("first"), *promises[1:], item("last"))
 
-    def deliver(one: Item) -> list[Item] | None:
-        told.append(one.key)
-        return {"early": None, "many": [item("x"), item("y")]}.get(one.key, [])
+    def unfold(one: Item) -> list[Item] | None:
+        if one.key == "lost":
+            raise Damaged("its record is torn")
+        return {"early": None, "many": [item("x"), item("y")]}[one.key]
 
-    queue.add(item("early"), item("many"), item("last"))
-    queue.send(deliver)
-    assert told == ["early", "many", "x", "y", "last"] and keys(queue) == ["early"]
+    queue.unfold(unfold)
+    assert keys(queue) == ["early", "first", "x", "y", "last"]
+    assert [(one["key"], one["refused"]) for one in aside(queue)] == [("lost", "its record is torn")]
+    queue.send(take(told))
+    assert [key for key, _, _ in told] == ["first", "x", "y", "last"] and keys(queue) == ["early"]
 
 
 def test_queue_drops_what_it_is_told_to(tmp_path: Path) -> None:
@@ -192,11 +192,10 @@ def test_queue_is_sent_by_one_process_at_a_time(tmp_path: Path) -> None:
     queue, entered, leave, told = Queue(tmp_path), threading.Event(), threading.Event(), []
     queue.add(item("a"))
 
-    def slowly(one: Item) -> list[Item]:
+    def slowly(one: Item) -> None:
         told.append(one.key)
         entered.set()
         assert leave.wait(30)
-        return []
 
     thread = threading.Thread(target=queue.send, args=(slowly,))
     thread.start()

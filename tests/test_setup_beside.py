@@ -8,6 +8,7 @@ from pathlib import Path
 import night
 import pytest
 import shared
+from shared import root_of
 
 from autoresearch.arena import SHARED
 from autoresearch.attempt import setup
@@ -45,10 +46,6 @@ def fatal_git(folder: Path, at: int) -> str:
 
 def campaign(one: night.Night, tag: str = "t1") -> Campaign:
     return Campaign.open(one.root, one.env, lambda text: None, tag)
-
-
-def root_of(one: night.Night, commit: str = "HEAD") -> str:
-    return Repo(one.root, one.env).root_of(one.git("rev-parse", commit), [*SHARED], "baseline")
 
 
 def begin(one: night.Night, start: str, tag: str = "t1", **more: list[str]) -> Attempt:

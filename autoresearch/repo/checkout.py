@@ -254,6 +254,11 @@ class Repo(Git):
         text = f"tree {tree}\nauthor {LONG_AGO}\ncommitter {LONG_AGO}\n\n{message}\n"
         return self.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)
 
+    def bundle(self, ref: str, known: list[str]) -> bytes:
+        """A bundle of what a reference leads to, beyond commits that the receiver has."""
+        words = ("bundle", "create", "--quiet", "-", ref, *(f"^{commit}" for commit in known))
+        return self._run(words, "", (0,), None).encode(errors="surrogateescape")
+
     @contextmanager
     def _empty_index(self) -> Iterator[dict[str, str]]:
         """Variables that give git an index of its own while the block runs."""

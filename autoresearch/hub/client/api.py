@@ -73,21 +73,30 @@ class Api:
             prepared.headers["Authorization"] = f"Bearer {self.who.key}"
         return prepared
 
-    def get(self, path: str, **query: str | int) -> Any:
-        """The JSON that a route answers with."""
-        return self.json(Request("GET", path, query))
+    def get(self, path: str, **query: str | int) -> dict[str, Any]:
+        """The object that a route answers with."""
+        return self._shaped(Request("GET", path, query), dict)
 
-    def post(self, path: str, body: Mapping[str, object] | bytes) -> Any:
-        """The JSON that a route answers with."""
-        return self.json(Request("POST", path, body=body))
+    def rows(self, path: str, **query: str | int) -> list[dict[str, Any]]:
+        """The list of objects that a route answers with."""
+        found = self._shaped(Request("GET", path, query), list)
+        return [one for one in found if isinstance(one, dict)]
 
-    def json(self, request: Request) -> Any:
+    def post(self, path: str, body: Mapping[str, object] | bytes) -> dict[str, Any]:
+        """The object that a route answers with."""
+        return self._shaped(Request("POST", path, body=body), dict)
+
+    def _shaped(self, request: Request, shape: type[T]) -> T:
         """The JSON of an answer; refusals as in `call`."""
         content = self.call(request)
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise HubError(502, f"{self.who.hub}{request.path} must answer in JSON but got {content[:80]!r}") from error
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, shape):
+            wanted = f"{self.who.hub}{request.path} must answer with a JSON {shape.__name__}"
+            raise HubError(502, f"{wanted} but got {content[:80]!r}")
+        return found
 
     def call(self, request: Request) -> bytes:
         """The body of an answer.

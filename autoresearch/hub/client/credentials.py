@@ -3,13 +3,13 @@
 Not covered: a hub reached by plain http, over which the key can be read on its way.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoresearch.errors import Damaged, Refused
+from autoresearch.hub.folder import write_secret
 
 NAME = ".agenthub_creds"
 VALUE = re.compile(r"[A-Za-z0-9._:/-]+")
@@ -77,15 +77,4 @@ def write(path: Path, who: Credentials) -> None:
     for name, value in values.items():
         if not VALUE.fullmatch(value):
             raise Refused(f"{name} must match ^{VALUE.pattern}$, so that a shell can read {path}; nothing was written")
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    try:
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write("".join(f'export {name}="{value}"\n' for name, value in values.items()))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    write_secret(path, "\n".join(f'export {name}="{value}"' for name, value in values.items()))

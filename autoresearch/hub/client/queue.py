@@ -20,6 +20,7 @@ from autoresearch.notes import replace
 from autoresearch.records import Record
 
 DAMAGED = "damaged"
+PROMISE = "promise"  # what is not to be sent, but to be unfolded once it can be
 LATER = (401, 408, 425, 429)  # says nothing about the message: it stays, and so do those behind it
 
 
@@ -37,8 +38,10 @@ class Item(Record):
     """Why the hub will not take it."""
 
 
-Deliver = Callable[[Item], list[Item] | None]
-"""Sends an item and returns what takes its place, mostly nothing; None: not yet."""
+Deliver = Callable[[Item], None]
+"""Sends an item; HubError where that cannot be, Away where nobody is there."""
+Unfold = Callable[[Item], list[Item] | None]
+"""What a promise becomes, without asking anybody; None where it stays as it is."""
 
 
 @dataclass
@@ -63,6 +66,10 @@ class Queue:
         with self._edit() as items:
             return list(items)
 
+    def messages(self) -> list[Item]:
+        """What of it could be sent now."""
+        return [one for one in self.items() if one.kind != PROMISE]
+
     def add(self, *items: Item) -> None:
         """Put items at the end; one whose key is waiting already is not put there again."""
         with self._edit() as waiting:
@@ -71,7 +78,20 @@ class Queue:
 
     def drop(self, key: str) -> None:
         """Forget an item."""
-        self._put(key, [])
+        with self._edit() as items:
+            items[:] = [one for one in items if one.key != key]
+
+    def unfold(self, unfold: Unfold) -> None:
+        """Put what promises become in their place; one of which that cannot be said is set aside."""
+        with self._edit() as items:
+            for item in [one for one in items if one.kind == PROMISE]:
+                place = items.index(item)
+                try:
+                    if (successors := unfold(item)) is not None:
+                        items[place : place + 1] = successors
+                except (Refused, Damaged) as error:
+                    self._set_aside(item.model_copy(update={"refused": str(error)}))
+                    del items[place]
 
     def send(self, deliver: Deliver) -> Sent:
         """Send what waits, in order, unless another process is at it.
@@ -80,42 +100,35 @@ class Queue:
         """
         sent = Sent()
         with locked(self.path.with_name(".hub-sending")) as alone:
-            pending = self.items() if alone else []
-            while pending and not sent.halted:
-                pending = [*self._send_one(pending[0], deliver, sent), *pending[1:]]
+            for item in self.messages() if alone else []:
+                self._send_one(item, deliver, sent)
+                if sent.halted:
+                    break
         return sent
 
-    def _send_one(self, item: Item, deliver: Deliver, sent: Sent) -> list[Item]:
-        """Send one item; returns what has taken its place, to be sent next."""
+    def _send_one(self, item: Item, deliver: Deliver, sent: Sent) -> None:
         item = item.model_copy(update={"tries": item.tries + 1})
-        self._put(item.key, [item])  # a message that may have arrived must be known as such
+        self._put(item)  # a message that may have arrived must be known as such
         try:
-            successors = deliver(item)
-        except (HubError, Refused, Damaged, GitFailed) as error:
+            deliver(item)
+        except (HubError, GitFailed, Damaged) as error:
             status = error.status if isinstance(error, HubError) else 400
             if isinstance(error, Away) or status in LATER:
                 sent.halted = str(error)
             elif status < 500:
-                refused = item.model_copy(update={"refused": f"{status}: {error}"})
-                self._put(item.key, [], refused)
-                sent.refused.append(refused)
-            return []
-        if successors is None:
-            return []
-        self._put(item.key, successors)
-        if not successors:
-            sent.delivered.append(item)
-        return successors
+                item = item.model_copy(update={"refused": f"{status}: {error}"})
+                with self._edit():
+                    self._set_aside(item)
+                self.drop(item.key)
+                sent.refused.append(item)
+            return
+        self.drop(item.key)
+        sent.delivered.append(item)
 
-    def _put(self, key: str, successors: list[Item], aside: Item | None = None) -> None:
-        """Put items in the place of one, or set it aside."""
+    def _put(self, item: Item) -> None:
+        """Put an item in the place of its earlier state."""
         with self._edit() as items:
-            place = next((place for place, one in enumerate(items) if one.key == key), None)
-            if place is not None:
-                others = {one.key for one in items} - {key}
-                items[place : place + 1] = [one for one in successors if one.key not in others]
-            if aside:
-                self._set_aside(aside)
+            items[:] = [item if one.key == item.key else one for one in items]
 
     def _set_aside(self, item: Item) -> None:
         """Write down, once and under the lock, what will not be sent."""
