@@ -12,7 +12,7 @@ from pathlib import Path
 import night
 import pytest
 
-from autoresearch.errors import Away, Damaged, GitFailed, HubError
+from autoresearch.errors import Away, Damaged, GitFailed, HubError, Refused
 from autoresearch.hub.client.queue import PROMISE, Deliver, Item, Queue
 
 ADD = """
@@ -105,6 +105,7 @@ def test_queue_waits_when_the_answer_says_nothing_about_the_message(tmp_path: Pa
         (HubError(404, "not found"), "404: not found"),
         (GitFailed("no such ref"), "400: no such ref"),
         (Damaged("torn"), "400: torn"),
+        (Refused("private files"), "400: private files"),
     ],
 )
 def test_queue_sets_aside_what_is_refused_for_good_and_names_it(tmp_path: Path, error: Exception, reason: str) -> None:

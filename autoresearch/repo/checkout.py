@@ -254,10 +254,17 @@ class Repo(Git):
         text = f"tree {tree}\nauthor {LONG_AGO}\ncommitter {LONG_AGO}\n\n{message}\n"
         return self.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)
 
-    def bundle(self, ref: str, known: list[str]) -> bytes:
-        """A bundle of what a reference leads to, beyond commits that the receiver has."""
-        words = ("bundle", "create", "--quiet", "-", ref, *(f"^{commit}" for commit in known))
-        return self._run(words, "", (0,), None).encode(errors="surrogateescape")
+    def bundle(self, commit: str, known: list[str]) -> bytes:
+        """A bundle of a commit and of its history beyond commits that the receiver has."""
+        header = "".join(("# v2 git bundle\n", *(f"-{one}\n" for one in known), f"{commit} HEAD\n\n"))
+        words = ("pack-objects", "--revs", "--stdout", "--thin", "--delta-base-offset", "--quiet")
+        pack = self._run(words, "".join(f"{one}\n" for one in (commit, *(f"^{one}" for one in known))), (0,), None)
+        return header.encode() + pack.encode(errors="surrogateescape")
+
+    def touched(self, commit: str, known: list[str]) -> set[str]:
+        """All files that a commit or its history, beyond some known commits, ever changed."""
+        words = ("log", "-m", "--format=", "--name-only", "-z", "--no-renames", commit, *(f"^{one}" for one in known))
+        return set(self._paths("-c", "log.showRoot=true", *words, "--")) - {""}
 
     @contextmanager
     def _empty_index(self) -> Iterator[dict[str, str]]:

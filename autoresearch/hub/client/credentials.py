@@ -67,14 +67,25 @@ def parse(text: str, path: Path) -> dict[str, str]:
     return found
 
 
-def write(path: Path, who: Credentials) -> None:
-    """Write the file, at no instant readable by anybody else; a link in its place is replaced, not followed.
+def check(who: Credentials) -> dict[str, str]:
+    """The lines of the file, by name.
 
     Raises:
-        Refused: a value that a shell might take for something else.
+        Refused: a value that a shell might take for something else, or no address.
     """
     values = {"HUB": who.hub, "HUB_KEY": who.key, "AGENT_ID": who.agent}
     for name, value in values.items():
         if not VALUE.fullmatch(value):
-            raise Refused(f"{name} must match ^{VALUE.pattern}$, so that a shell can read {path}; nothing was written")
-    write_secret(path, "\n".join(f'export {name}="{value}"' for name, value in values.items()))
+            raise Refused(f"{name} must match ^{VALUE.pattern}$, so that a shell can read it; nothing was written")
+    if not ADDRESS.fullmatch(who.hub):
+        raise Refused(f"HUB must be the address of a hub, http://… or https://…, but got {who.hub!r}")
+    return values
+
+
+def write(path: Path, who: Credentials) -> None:
+    """Write the file, at no instant readable by anybody else; a link in its place is replaced, not followed.
+
+    Raises:
+        Refused: see `check`.
+    """
+    write_secret(path, "\n".join(f'export {name}="{value}"' for name, value in check(who).items()))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from autoresearch.errors import Damaged, HubError
+from autoresearch.arena import SHARED
+from autoresearch.errors import Damaged, HubError, Refused
 from autoresearch.hub.client import share
 from autoresearch.hub.client.api import Api, Request
 from autoresearch.hub.client.queue import Item
@@ -48,7 +49,7 @@ class Delivery:
                 if item.tries == 1 or not self.has_posted(data["channel"], data["content"]):
                     post(self.api, data["channel"], data["content"])
             case "push":
-                push(self.api, self.repo, data["ref"], data["commit"])
+                push(self.api, self.repo, data["commit"])
             case "release":
                 release(self.api, data["claim"])
             case _:
@@ -115,10 +116,19 @@ def create_channel(api: Api, name: str, description: str) -> bool:
     return True
 
 
-def push(api: Api, repo: Repo, ref: str, commit: str) -> list[str]:
-    """Send a commit with what the hub lacks of its history; returns the hashes that the hub names."""
+def push(api: Api, repo: Repo, commit: str) -> list[str]:
+    """Send a commit with what the hub lacks of its history; returns the hashes that the hub names.
+
+    Raises:
+        Refused: other files than the shared ones are part of that.
+    """
     known = [parent for parent in repo.parents(commit)[:1] if knows(api, parent)]
-    answer = api.post("/api/git/push", repo.bundle(ref, known))
+    if beyond := sorted(repo.touched(commit, known) - {*SHARED}):
+        raise Refused(
+            f"commits for a hub hold {', '.join(SHARED)} alone, but the history of {commit[:7]} holds "
+            f"{', '.join(beyond[:3])}; work on the branch of `uv run -m autoresearch setup TAG --hub`"
+        )
+    answer = api.post("/api/git/push", repo.bundle(commit, known))
     return [str(one) for one in answer.get("hashes") or ()]
 
 

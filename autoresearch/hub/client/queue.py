@@ -111,7 +111,7 @@ class Queue:
         self._put(item)  # a message that may have arrived must be known as such
         try:
             deliver(item)
-        except (HubError, GitFailed, Damaged) as error:
+        except (HubError, GitFailed, Refused, Damaged) as error:
             status = error.status if isinstance(error, HubError) else 400
             if isinstance(error, Away) or status in LATER:
                 sent.halted = str(error)

@@ -5,7 +5,7 @@ the same message whenever it is made.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoresearch import knobs, signals
@@ -73,11 +73,12 @@ def messages(ledger: Ledger, attempt: Attempt, claim: int | None) -> list[Item]:
         Item(key=key, kind="result", data={**body, "idempotency_key": key, **({"claim": claim} if claim else {})})
         for key, body in zip(keys, told, strict=True)
     ]
-    content = "\n".join(line_of(attempt, body) for body in told)
+    crash = next((one.crash for one in attempt.trials if one.crash), None)
+    why = why_of(crash) if crash and attempt.status == Status.CRASH else ""
+    content = "\n".join(line_of(body, why) for body in told)
     items.append(Item(key=f"{name} line", kind="post", data={"channel": "results", "content": content}))
     if attempt.status == Status.KEEP:
-        ref = f"refs/autoresearch/{attempt.tag}/{attempt.name}"
-        items.append(Item(key=f"{name} push", kind="push", data={"ref": ref, "commit": attempt.commit}))
+        items.append(Item(key=f"{name} push", kind="push", data={"commit": attempt.commit}))
     return items
 
 
@@ -106,18 +107,19 @@ def result_of(attempt: Attempt, run: Trial, platform: str) -> dict[str, Any]:
     }
 
 
-def line_of(attempt: Attempt, result: dict[str, Any]) -> str:
-    """The same as the line that agents read."""
-    crash = next((one.crash for one in attempt.trials if one.crash), None)
-    why = why_of(crash) if crash and attempt.status == Status.CRASH else ""
-    is_scored = result["value"] is not None
+def line_of(result: Mapping[str, Any], why: str = "") -> str:
+    """The same as the line that agents read.
+
+    Args:
+        why: of a crash, in few words.
+    """
     return format_line(
         ResultLine(
-            commit=attempt.commit[:7],
+            commit=result["commit"][:7],
             platform=result["platform"],
             val_bpb=result["value"],
-            vram_gb=result["vram_gb"] if is_scored else None,
-            description=mark(attempt.description, Status(result["status"]), why),
+            vram_gb=None if result["value"] is None else result["vram_gb"],
+            description=mark(result["description"], Status(result["status"]), why),
         )
     )
 
