@@ -7,6 +7,7 @@ AutoresearchError      1
 ├── GitFailed          1    git itself said no
 ├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
 ├── HubError           1    a hub said no; carries the HTTP status
+│   └── Away           1    nobody answered there, or not in time
 ├── NoGoodTrial        3    nothing was measured that could be used
 └── Interrupted        130  the person stopped it
 
@@ -59,6 +60,13 @@ class HubError(AutoresearchError):
         """Seconds after which to try again; None where that would not help."""
         self.more = more
         """What stands in the answer beside the message."""
+
+
+class Away(HubError):
+    """Nobody answered at a hub, or not in time."""
+
+    def __init__(self, message: str):
+        super().__init__(504, message)
 
 
 class Terminated(KeyboardInterrupt):

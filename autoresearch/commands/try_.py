@@ -1,13 +1,15 @@
 """try -m DESC."""
 
+import contextlib
 import statistics
+import sys
 from typing import Annotated
 
 import typer
 
 from autoresearch.attempt import begin, closing, judge
 from autoresearch.attempt.campaign import Campaign
-from autoresearch.commands import background, terminal
+from autoresearch.commands import background, sharing, terminal
 from autoresearch.errors import Interrupted
 from autoresearch.records import Attempt, Reasoning, State, Status
 from autoresearch.signals import UNEVEN_FRAC
@@ -29,14 +31,17 @@ def main(
     no_sandbox: Annotated[
         bool, typer.Option("--no-sandbox", help="Run unconfined; the record says `sealed: open`.")
     ] = False,
+    hub: sharing.Hub = False,
+    anyway: sharing.Anyway = False,
     detach: background.Detach = False,
     finish: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run one attempt."""
     campaign = terminal.campaign(gpu=gpu, sandboxed=not no_sandbox)
+    partner = sharing.Partner(campaign) if hub else None
     if finish:  # the child of `--detach`: it inherited the locks
         terminal.end_orderly()
-        end(campaign, campaign.ledger.read(finish))
+        end(campaign, campaign.ledger.read(finish), partner)
         return
     if not description.strip():
         raise typer.BadParameter("-m must say what changed, in one line")
@@ -45,20 +50,21 @@ def main(
     idea = begin.Idea(" ".join(description.split()), reasoning, simpler, once, max_runs, device)
     with terminal.hold(campaign, "an attempt") as locks:
         terminal.heal(campaign)
-        attempt = begin.begin(campaign, idea, terminal.now())
+        with partner.around_start(idea, anyway) if partner else contextlib.nullcontext():
+            attempt = begin.begin(campaign, idea, terminal.now())
         for lock in locks:
             terminal.name_holder(lock, f"attempt {attempt.name}")
         if detach:
             words = ["try", "--finish", str(attempt.id), *([] if gpu is None else ["--gpu", str(gpu)])]
-            words += ["--no-sandbox"] if no_sandbox else []
+            words += [*["--no-sandbox"] * no_sandbox, *["--hub"] * hub]
             out = campaign.ledger.folder / f"{attempt.name}.out"
             background.hand_over(campaign, f"attempt {attempt.name}", words, out, locks)
         else:
-            end(campaign, attempt)
+            end(campaign, attempt, partner)
 
 
-def end(campaign: Campaign, attempt: Attempt) -> None:
-    """Bring an attempt to its end and tell about it.
+def end(campaign: Campaign, attempt: Attempt, partner: sharing.Partner | None) -> None:
+    """Bring an attempt to its end and tell about it, at a hub too if there is one.
 
     Raises:
         Interrupted: the person stopped it.
@@ -66,6 +72,9 @@ def end(campaign: Campaign, attempt: Attempt) -> None:
     if attempt.state != State.CLOSED:
         judge.advance(campaign, attempt, terminal.now)
     report(campaign, attempt)
+    if partner:
+        sys.stdout.flush()
+        partner.tell()
     if attempt.status == Status.CANCELLED:
         raise Interrupted("stopped; the branch is at the champion, your edit is still in the files")
 
