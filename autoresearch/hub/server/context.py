@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
+from autoresearch.hub.pages.shelf import Shelf
 from autoresearch.hub.store import Database
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Hub:
     workers: ThreadPoolExecutor
     """For git, backups and exports: whatever takes longer than a millisecond."""
     bell: Bell = field(default_factory=Bell)
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def now(self) -> int:

@@ -85,6 +85,28 @@ class Database:
         return found[0] if found else None
 
 
+class Reader(Database):
+    """A connection that only reads, for one thread beside the event loop."""
+
+    def __init__(self, path: Path):
+        """Open the file, which must be there."""
+        self.path = path
+        self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self.connection.row_factory = sqlite3.Row
+        self.connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Database]:
+    """A connection of the block's own, whose reads all see one state."""
+    reader = Reader(path)
+    try:
+        with reader.snapshot():
+            yield reader
+    finally:
+        reader.close()
+
+
 def stamp(column: str) -> str:
     """SQL that writes seconds since 1970 as RFC 3339 UTC, whole seconds."""
     return f"strftime('%Y-%m-%dT%H:%M:%SZ', {column}, 'unixepoch')"
