@@ -1,4 +1,4 @@
-"""The progress of one platform as numbers: every result by its time, the running best, what was a record.
+"""The progress of one platform as numbers: every result by its time, the line of records.
 
 Places are shares of the width and the height of the drawing, which is stretched to whatever room there is.
 """
@@ -50,29 +50,29 @@ class Chart:
     """Path of the older results, each a line of no length."""
     crashes: str = ""
     best: str = ""
-    """Path of the running best."""
+    """Path of the records."""
     band: str = ""
     """Outline of the noise around it."""
     ticks_x: list[tuple[float, str]] = field(default_factory=list)
     ticks_y: list[tuple[float, str]] = field(default_factory=list)
     last: tuple[float, float] | None = None
-    """Height at which the running best ends, and its value."""
+    """Height at which the line of records ends, and its value."""
     lane: float | None = None
     """Height of the runs without a score."""
 
 
-def draw(points: Sequence[Point], sigma: float, num_marks: int) -> Chart:
+def draw(points: Sequence[Point], steps: Sequence[tuple[int, float]], sigma: float, num_marks: int) -> Chart:
     """Lay the chart out; lower values are better.
 
     Args:
         points: in the order of time.
+        steps: when a record was set, and the mean of what set it.
         sigma: noise of one run; 0 where it is not known.
         num_marks: how many of the newest can be pointed at; records always can.
     """
     chart = Chart()
     if not points:
         return chart
-    steps = running_best(points)
     low, high = axis.span([p.value for p in points if p.value is not None], [value for _, value in steps], sigma, 0.12)
     begin, end = points[0].at, max(points[-1].at, points[0].at + 60)
     chart.lane = 1 - LANE / 2 if any(point.value is None for point in points) else None
@@ -107,15 +107,6 @@ def draw(points: Sequence[Point], sigma: float, num_marks: int) -> Chart:
     chart.ticks_y = [(y_of(value), words) for value, words in axis.ticks(low, high, 4)]
     chart.ticks_x = [(x_of(at), words) for at, words in times(begin, end)]
     return chart
-
-
-def running_best(points: Sequence[Point]) -> list[tuple[int, float]]:
-    """When the lowest value so far was lowered, and to what."""
-    steps: list[tuple[int, float]] = []
-    for point in points:
-        if point.value is not None and (not steps or point.value < steps[-1][1]):
-            steps.append((point.at, point.value))
-    return steps
 
 
 def times(begin: int, end: int) -> list[tuple[int, str]]:
