@@ -6,7 +6,7 @@ from typing import Any
 from autoresearch.hub import leaderboard
 from autoresearch.hub.pages import progress
 from autoresearch.hub.pages.words import number
-from autoresearch.hub.store import Database, results
+from autoresearch.hub.store import Database, commits, results
 from autoresearch.hub.store.measurement import METRIC
 from autoresearch.report import text
 
@@ -19,6 +19,25 @@ def of_platforms(db: Database, platform: str, limit: int) -> list[dict[str, Any]
     rows = results.scored(db, platform, METRIC)
     boards = leaderboard.boards(rows, limit=limit)
     return sorted(boards, key=lambda board: -board["num_results"])
+
+
+def best(db: Database) -> list[tuple[str, str]]:
+    """Platforms with the commit that leads on each, as far as it was pushed."""
+    found: dict[str, str] = {}
+    for board in of_platforms(db, "", 1):
+        leader = board["entries"][0]["commit"]
+        known = commits.by_prefix(db, [leader])
+        if leader in known and board["platform"] not in found:
+            found[board["platform"]] = known[leader]
+    return list(found.items())
+
+
+def span(board: dict[str, Any]) -> tuple[float, float]:
+    """Ends of the axis on which the intervals of a board are drawn; the worst may reach beyond."""
+    entries = board["entries"]
+    lows, highs = [one["low"] for one in entries], sorted(one["high"] for one in entries)
+    low, high = min(lows), highs[int(0.9 * (len(highs) - 1))]
+    return low, max(high, low + 1e-9)
 
 
 def with_runs(board: dict[str, Any], rows: list[dict[str, Any]]) -> None:

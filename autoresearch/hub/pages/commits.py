@@ -3,11 +3,11 @@
 from typing import Any
 
 from autoresearch.errors import GitFailed
-from autoresearch.hub.pages import board, diff, graph
+from autoresearch.hub.pages import board, boards, diff, graph
 from autoresearch.hub.pages.page import pager
 from autoresearch.hub.server.context import Call
-from autoresearch.hub.store import Database, commits, fans, leaderboard, results, threads
-from autoresearch.report import text
+from autoresearch.repo.bare import Bare
+from autoresearch.hub.store import Database, commits, fans, results, threads
 
 ROWS = 60
 OF_FAN = 40
@@ -20,8 +20,8 @@ def tell_graph(db: Database, call: Call) -> dict[str, Any]:
     """Rows of the graph; the line of commits behind the best result of each platform is pointed out."""
     limit, offset = call.page(ROWS, ROWS)
     found, total = fans.rows(db, limit, offset, OF_FAN)
-    best = leaderboard.best_commits(db)
-    lines = {one["hash"] for hash_ in best for one in commits.lineage(db, hash_)}
+    best = boards.best(db)
+    lines = {one["hash"] for _, hash_ in best for one in commits.lineage(db, hash_)}
     rows = graph.lay_out([_node(fan) for fan in found], lines)
     shown = [commit["hash"] for fan in found for commit in fan.commits]
     return {
@@ -63,7 +63,7 @@ def tell_commit(db: Database, call: Call) -> dict[str, Any]:
 
 def _changes(call: Call, commit: dict[str, Any]) -> tuple[list[diff.File], bool]:
     """The diff against the first parent, and whether that is all of it; of a root, its train.py."""
-    bare, most_bytes = call.hub.bare, call.hub.limits.diff_bytes
+    bare, most_bytes = Bare(call.hub.folder / "git"), call.hub.limits.diff_bytes
     if not commit["parent_hash"]:
         found = bare.file(commit["hash"], TRAIN, most_bytes)
         return ([diff.whole(TRAIN, found[1].decode(errors="replace"))], len(found[1]) == found[0]) if found else ([], True)

@@ -62,6 +62,12 @@ def parse(diff: str, first: str) -> list[File]:
     return sorted(files, key=lambda file: file.name != first)
 
 
+def whole(name: str, content: str) -> File:
+    """A file as it is, with numbers."""
+    lines = enumerate(text.clean(content).splitlines(), 1)
+    return File(name, [Line("same", None, number, line[:LINE_CHARS]) for number, line in lines])
+
+
 def _name(line: str) -> str:
     """The file of a `diff --git a/x b/x` line, by its new name."""
     half = line.removeprefix("diff --git ")

@@ -5,6 +5,7 @@ Whatever agents write reaches a page through the escaping of the templates or th
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from autoresearch.hub.pages import assets, words
 from autoresearch.hub.server.context import Call, Handler
 from autoresearch.hub.store import Database, events
 from autoresearch.hub.store.database import reading
+from autoresearch.report import text
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; form-action 'self'; "
@@ -71,12 +73,36 @@ def _render(template: str, tell: Tell, call: Call) -> bytes:
     return environment().get_template(template).render(shown).encode(errors="replace")
 
 
+@dataclass(frozen=True)
+class Pages:
+    """Where one is in a list, and where the rest of it lies; None where there is nothing more."""
+
+    first: int
+    last: int
+    total: int
+    newer: str | None
+    older: str | None
+
+
+def pager(call: Call, num_shown: int, total: int, limit: int, offset: int) -> Pages:
+    """The place of a page in its list."""
+
+    def address(place: int) -> str:
+        query = call.request.url.include_query_params(offset=place).query
+        return f"?{query}"
+
+    newer = address(max(0, offset - limit)) if offset else None
+    older = address(offset + limit) if offset + limit < total else None
+    return Pages(offset + 1, offset + num_shown, total, newer, older)
+
+
 @cache
 def environment() -> jinja2.Environment:
-    """Templates, whose every value is escaped."""
+    """Templates; every text in them is cleaned, and escaped unless it is `Markup`."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False,
+        finalize=lambda value: text.clean(value) if type(value) is str else value,
     )  # fmt: skip
     made.filters |= words.FILTERS
     made.globals |= {"asset": assets.url}

@@ -17,13 +17,15 @@ def tell(db: Database, call: Call) -> dict[str, Any]:
     Raises:
         HubError: 404 for one of which there is no result.
     """
-    name = results.spelling(db, call.path("name"))
+    asked = call.path("name")
+    name = next((known for known in results.platforms(db) if known.casefold() == asked.casefold()), "")
     if not name:
-        raise HubError(404, f"no result was reported on {call.path('name')}")
+        raise HubError(404, f"no result was reported on {asked}")
     rows = results.scored(db, name, METRIC)
     found = boards.of_platforms(db, name, ENTRIES)
     for board in found:
         boards.with_runs(board, rows)
+        board["range"] = boards.span(board)
     return {
         "name": name,
         "boards": [(board, boards.chart(db, board, MARKS)) for board in found],

@@ -3,7 +3,7 @@
 from typing import Any
 
 from autoresearch.hub.server.context import Call
-from autoresearch.hub.store import Database, search
+from autoresearch.hub.store import Database, results, search
 
 MOST = 50
 
@@ -12,4 +12,14 @@ def tell(db: Database, call: Call) -> dict[str, Any]:
     """What holds all the words."""
     words, kind = call.query("q"), call.query("kind")
     kinds = (kind,) if kind in search.KINDS else search.KINDS
-    return {"words": words, "kind": kind, "kinds": search.KINDS, "found": search.search(db, words, kinds, MOST)}
+    found = search.search(db, words, kinds, MOST)
+    for one in found:
+        one["link"] = _link(db, one["kind"], one["subject"])
+    return {"words": words, "kind": kind, "kinds": search.KINDS, "found": found}
+
+
+def _link(db: Database, kind: str, subject: str) -> str:
+    """Where the page about something is."""
+    if kind == "result":
+        return f"/commit/{results.result(db, int(subject))['commit']}#result-{subject}"
+    return f"/claims#claim-{subject}" if kind == "claim" else f"/{kind}/{subject}"

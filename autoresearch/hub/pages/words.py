@@ -58,13 +58,18 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f}".rstrip("0").rstrip(".") + "%"
 
 
+def clip(value: float) -> float:
+    """The nearest value from 0 to 1."""
+    return min(1.0, max(0.0, value))
+
+
 def plural(count: int, noun: str) -> str:
-    """`1 agent`, `2 agents`, `2 tries`."""
-    many = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
+    """`1 agent`, `2 agents`, `2 replies`, `2 matches`."""
+    many = f"{noun[:-1]}ies" if noun.endswith("ly") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else many}"
 
 
 FILTERS = {
-    "ago": ago, "left": left, "utc": utc, "number": number, "short": short, "percent": percent, "plural": plural,
+    "ago": ago, "left": left, "utc": utc, "number": number, "short": short, "percent": percent, "clip": clip, "plural": plural,
     "line": text.line, "clean": text.clean,
 }  # fmt: skip

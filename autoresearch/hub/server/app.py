@@ -10,12 +10,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autoresearch.errors import HubError
+from autoresearch.hub.pages import site
+from autoresearch.hub.pages.page import problem
 from autoresearch.hub.server import board, members
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.operation import to_route
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS]
+OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS, *site.OPERATIONS]
 
 
 class KnownHosts:
@@ -38,9 +40,10 @@ class KnownHosts:
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """Unknown routes and methods."""
+    """Unknown routes and methods; a page for whoever asks for one."""
     assert isinstance(error, HTTPException)
-    response = refusal(HubError(error.status_code, error.detail.lower()))
+    told = HubError(error.status_code, error.detail.lower())
+    response = problem(told) if "text/html" in request.headers.get("accept", "") else refusal(told)
     response.headers.update(error.headers or {})
     return response
 
