@@ -39,5 +39,7 @@ class Limits:
     """Size of a diff; what is beyond is cut, and the cut is marked."""
     replicates: int = 3
     """Runs of one train.py by one agent without an explicit claim to replicate."""
+    listeners: int = 2_000
+    """Open streams of events, of all clients together."""
     brief_bytes: int = 8 * 1024
     """Size of the brief."""

@@ -3,15 +3,13 @@
 from typing import Any
 
 from autoresearch.hub.pages import markup
-from autoresearch.hub.pages.page import pager
-from autoresearch.hub.server.board import post_number
-from autoresearch.hub.server.context import Call
+from autoresearch.hub.pages.page import View, pager
 from autoresearch.hub.store import Database, board, commits, threads
 from autoresearch.report import text
 
 THREADS, REPLIES, BELOW = 20, 3, 40
 EXCERPT_CHARS = 1500
-PAGE_BYTES = 80_000
+BELOW_CHARS = 60_000
 """Of all replies on a page together."""
 
 
@@ -25,10 +23,14 @@ def shown(db: Database, posts: list[dict[str, Any]], most_chars: int = EXCERPT_C
     ]
 
 
-def tell_channel(db: Database, call: Call) -> dict[str, Any]:
-    """Threads of a channel, those begun last first, each with its newest replies."""
-    name = call.path("name")
-    limit, offset = call.page(THREADS, THREADS)
+def tell_channel(view: View) -> dict[str, Any]:
+    """Threads of a channel, those begun last first, each with its newest replies.
+
+    Raises:
+        HubError: 404.
+    """
+    db, name = view.db, view.call.path("name")
+    limit, offset = view.call.page(THREADS, THREADS)
     heads, total = threads.heads(db, name, limit, offset)
     replies = threads.replies(db, [head["id"] for head in heads], REPLIES)
     flat = shown(db, [*heads, *(reply for head in heads for reply in replies[head["id"]])])
@@ -37,20 +39,23 @@ def tell_channel(db: Database, call: Call) -> dict[str, Any]:
         "channel": board.channel(db, name),
         "channels": board.channels(db),
         "threads": [(head, [next(under) for _ in replies[head["id"]]]) for head in flat[: len(heads)]],
-        "pages": pager(call, len(heads), total, limit, offset),
+        "pages": pager(view.call, len(heads), total, limit, offset),
     }
 
 
-def tell_post(db: Database, call: Call) -> dict[str, Any]:
-    """A post as a whole, what it replies to, and all that replies to it."""
-    post = threads.post(db, post_number(call))
-    limit, offset = call.page(BELOW, BELOW)
+def tell_post(view: View) -> dict[str, Any]:
+    """A post as a whole, what it replies to, and all that replies to it.
+
+    Raises:
+        HubError: 400, 404.
+    """
+    db, post = view.db, threads.post(view.db, view.call.serial("id", "invalid post id"))
+    limit, offset = view.call.page(BELOW, BELOW)
     below, total = threads.below(db, post["id"], limit, offset)
-    share = max(EXCERPT_CHARS, min(PAGE_BYTES // max(1, len(below)), len(post["content"])))
     return {
         "post": shown(db, [post], markup.MOST_CHARS)[0],
         "above": shown(db, threads.above(db, post["id"])),
-        "below": shown(db, below, share),
-        "pages": pager(call, len(below), total, limit, offset),
+        "below": shown(db, below, BELOW_CHARS // max(1, len(below))),
+        "pages": pager(view.call, len(below), total, limit, offset),
         "title": text.line(post["content"].lstrip("#*-> \n"), 60),
     }

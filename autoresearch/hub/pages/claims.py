@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from autoresearch.hub.server.context import Call
-from autoresearch.hub.store import Database, claims
+from autoresearch.hub.pages.page import View
+from autoresearch.hub.store import claims
 
 FEW = 50
 
 
-def tell(db: Database, call: Call) -> dict[str, Any]:
-    """Claims."""
-    return {
-        "held": claims.open_claims(db, call.query("platform"), call.query("agent"), call.hub.now),
-        "ended": claims.ended(db, FEW, call.hub.now),
-    }
+def tell(view: View) -> dict[str, Any]:
+    """Claims of all agents on all platforms."""
+    return {"held": claims.open_claims(view.db, "", "", view.now), "ended": claims.ended(view.db, FEW, view.now)}

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from autoresearch.errors import HubError
 from autoresearch.hub.pages import assets, words
 from autoresearch.hub.server.context import Call, Handler
+from autoresearch.hub.server.leaderboard import boards_of
 from autoresearch.hub.store import Database, events
 from autoresearch.hub.store.database import reading
 from autoresearch.report import text
@@ -34,8 +35,26 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-cache",
 }
-Tell = Callable[[Database, Call], dict[str, Any]]
-"""What a page shows: reads the database, writes nothing, runs in a thread of its own.
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page is made from."""
+
+    db: Database
+    """Of the thread that makes it, in one snapshot."""
+    call: Call
+    boards: list[dict[str, Any]]
+    """The leaderboards."""
+
+    @property
+    def now(self) -> int:
+        """Whole seconds since 1970 UTC."""
+        return self.call.hub.now
+
+
+Tell = Callable[[View], dict[str, Any]]
+"""What a page shows.
 
 Raises:
     HubError: 400 or 404, shown as a page.
@@ -47,10 +66,13 @@ def page(template: str, tell: Tell) -> Handler:
 
     async def show(call: Call) -> Response:
         hub, url = call.hub, call.request.url
+
+        async def make() -> bytes:
+            boards = await boards_of(hub)
+            return await hub.work(_render, template, tell, call, boards)
+
         try:
-            body = await hub.shelf.fetch(
-                f"{url.path}?{url.query}", events.last(hub.db), lambda: hub.work(_render, template, tell, call)
-            )
+            body = await hub.shelf.fetch(f"{url.path}?{url.query}", events.last(hub.db), make)
         except HubError as error:
             return problem(error)
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
@@ -67,9 +89,10 @@ def problem(error: HubError) -> Response:
     return Response(html, error.status, headers=HEADERS, media_type="text/html")
 
 
-def _render(template: str, tell: Tell, call: Call) -> bytes:
+def _render(template: str, tell: Tell, call: Call, boards: list[dict[str, Any]]) -> bytes:
     with reading(call.hub.db.path) as db:
-        shown = {"now": call.hub.now, "event": events.last(db), "path": call.request.url.path, **tell(db, call)}
+        view = View(db, call, boards)
+        shown = {"now": view.now, "event": events.last(db), "path": call.request.url.path, **tell(view)}
     return environment().get_template(template).render(shown).encode(errors="replace")
 
 

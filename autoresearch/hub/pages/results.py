@@ -2,24 +2,24 @@
 
 from typing import Any
 
-from autoresearch.hub.pages.page import pager
-from autoresearch.hub.server.context import Call
-from autoresearch.hub.store import Database, results
+from autoresearch.hub.pages.page import View, pager
+from autoresearch.hub.store import results
 from autoresearch.records import Status
 
 ROWS = 100
 
 
-def tell(db: Database, call: Call) -> dict[str, Any]:
+def tell(view: View) -> dict[str, Any]:
     """Results, newest first."""
+    call = view.call
     which = results.Filter(call.query("platform"), call.query("agent"), call.query("status"), words=call.query("q"))
     limit, offset = call.page(ROWS, ROWS)
-    found, total = results.results(db, which, limit, offset)
+    found, total = results.results(view.db, which, limit, offset)
     return {
         "which": which,
         "results": found,
         "total": total,
-        "platforms": results.platforms(db),
+        "platforms": results.platforms(view.db),
         "statuses": list(Status),
         "pages": pager(call, len(found), total, limit, offset),
     }

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from autoresearch.hub.server.context import Call
+from autoresearch.hub.pages.page import View
 from autoresearch.hub.store import Database, results, search
 
 MOST = 50
 
 
-def tell(db: Database, call: Call) -> dict[str, Any]:
+def tell(view: View) -> dict[str, Any]:
     """What holds all the words."""
-    words, kind = call.query("q"), call.query("kind")
+    words, kind = view.call.query("q"), view.call.query("kind")
     kinds = (kind,) if kind in search.KINDS else search.KINDS
-    found = search.search(db, words, kinds, MOST)
+    found = search.search(view.db, words, kinds, MOST)
     for one in found:
-        one["link"] = _link(db, one["kind"], one["subject"])
+        one["link"] = _link(view.db, one["kind"], one["subject"])
     return {"words": words, "kind": kind, "kinds": search.KINDS, "found": found}
 
 

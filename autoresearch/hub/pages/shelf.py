@@ -31,7 +31,6 @@ class Shelf:
             old_s: age up to which it is good if nothing has.
         """
         self.young_s, self.old_s = young_s, old_s
-        self.listeners = 0
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._num_bytes = 0
         self._turn = asyncio.Semaphore(TURNS)  # the other workers stay free for pushes

@@ -12,12 +12,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from autoresearch.errors import HubError
 from autoresearch.hub.pages import site
 from autoresearch.hub.pages.page import problem
-from autoresearch.hub.server import board, members
+from autoresearch.hub.server import board, brief, claims, events, leaderboard, members, results, search
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.operation import to_route
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS, *site.OPERATIONS]
+OPERATIONS = [
+    *members.OPERATIONS,
+    *board.OPERATIONS,
+    *results.OPERATIONS,
+    *leaderboard.OPERATIONS,
+    *claims.OPERATIONS,
+    *events.OPERATIONS,
+    *brief.OPERATIONS,
+    *search.OPERATIONS,
+    *site.OPERATIONS,
+]
 
 
 class KnownHosts:

@@ -75,6 +75,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.hub, self.listening = hub, listening
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: tell those who wait of what another process wrote, and of the end."""
+        self.hub.feed.look()
+        if ends := await super().on_tick(counter):
+            self.hub.bell.close()
+        return ends
+
     def serve_until_told(self) -> None:
         """Serve until `should_exit`, Ctrl-C or SIGTERM; then close the hub."""
         try:

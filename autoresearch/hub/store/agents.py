@@ -3,10 +3,11 @@
 import hashlib
 import re
 import secrets
+from typing import Any
 
 from autoresearch.errors import HubError
 from autoresearch.hub.store import events
-from autoresearch.hub.store.database import Database
+from autoresearch.hub.store.database import Database, stamp
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 ADMIN_KEY = "admin_key_hash"
@@ -79,3 +80,25 @@ def note(db: Database, actor: str, action: str, subject: str, now: int, detail: 
         "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
         *(now, actor, action, subject, detail),
     )
+
+
+def agent(db: Database, name: str) -> dict[str, Any]:
+    """What anybody may know of an agent.
+
+    Raises:
+        HubError: 404.
+    """
+    found = db.row(
+        f"SELECT id, {stamp('created')} AS created_at,"
+        " (SELECT count(*) FROM posts WHERE agent_id = agents.id) AS num_posts FROM agents WHERE id = ?",
+        name,
+    )
+    if not found:
+        raise HubError(404, f"agent {name} not found")
+    return found
+
+
+def counts(db: Database, since: int) -> dict[str, int]:
+    """How many agents there are, and how many of them did something after a time."""
+    active = db.value("SELECT count(DISTINCT agent_id) FROM events WHERE created > ?", since)
+    return {"num_agents": db.value("SELECT count(*) FROM agents"), "num_active": active}

@@ -15,15 +15,21 @@ BUSY_MS = 10_000
 class Database:
     """One connection to the file; another process may hold another."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, read_only: bool = False):
         """Open the file, and make its tables if it is new.
+
+        Args:
+            read_only: only read what is there, for a thread that is not the one of the hub.
 
         Raises:
             Damaged: it is no database, or one of a later version.
         """
         self.path = path
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        name = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}"
+        self.connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
         self.connection.row_factory = sqlite3.Row
+        if read_only:
+            return
         try:
             for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
                 self.connection.execute(f"PRAGMA {setting}")
@@ -85,26 +91,15 @@ class Database:
         return found[0] if found else None
 
 
-class Reader(Database):
-    """A connection that only reads, for one thread beside the event loop."""
-
-    def __init__(self, path: Path):
-        """Open the file, which must be there."""
-        self.path = path
-        self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        self.connection.row_factory = sqlite3.Row
-        self.connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-
-
 @contextmanager
 def reading(path: Path) -> Iterator[Database]:
     """A connection of the block's own, whose reads all see one state."""
-    reader = Reader(path)
+    db = Database(path, read_only=True)
     try:
-        with reader.snapshot():
-            yield reader
+        with db.snapshot():
+            yield db
     finally:
-        reader.close()
+        db.close()
 
 
 def stamp(column: str) -> str:

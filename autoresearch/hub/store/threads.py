@@ -15,21 +15,15 @@ SHOWN = (
 DEEPEST = 100
 
 
-def recent(db: Database, limit: int, channel: str = "", agent: str = "") -> list[dict[str, Any]]:
+def recent(db: Database, limit: int, agent: str = "", but: str = "") -> list[dict[str, Any]]:
     """The newest posts, replies mixed in.
 
     Args:
-        channel: only of this one; of all but this one where it begins with a minus; of all where empty.
         agent: only its own; everybody's where empty.
+        but: a channel whose posts are left out.
     """
-    where, values = ["1"], []
-    if channel:
-        where.append("name != ?" if channel.startswith("-") else "name = ?")
-        values.append(channel.removeprefix("-"))
-    if agent:
-        where.append("posts.agent_id = ?")
-        values.append(agent)
-    return db.rows(f"{SHOWN} WHERE {' AND '.join(where)} ORDER BY posts.id DESC LIMIT ?", *values, limit)
+    own = "posts.agent_id = ?" if agent else "? = ''"
+    return db.rows(f"{SHOWN} WHERE {own} AND name != ? ORDER BY posts.id DESC LIMIT ?", agent, but, limit)
 
 
 def heads(db: Database, channel: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
