@@ -35,6 +35,8 @@ class Limits:
     """Of one client address; of a /64 for IPv6."""
     channels: int = 100
     """Channels in all."""
+    connections: int = 3_000
+    """Connections at one time, those that listen to events included."""
     diff_bytes: int = 512 * 1024
     """Size of a diff; what is beyond is cut, and the cut is marked."""
     replicates: int = 3

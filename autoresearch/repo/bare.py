@@ -141,6 +141,26 @@ class Bare(Git):
         with self._asking(pack, [commit], stdout=file):
             pass
 
+    def export(self, tips: Iterable[str], file: BinaryIO) -> None:
+        """Write a bundle of all that the tips lead to, with a reference for each; git can clone it."""
+        names = sorted(tips)
+        file.write("".join(["# v2 git bundle\n", *(f"{one} {TIPS}{one}\n" for one in names), "\n"]).encode())
+        file.flush()
+        pack = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "--window=0", "--quiet")
+        with self._asking(pack, names, TIDYING, stdout=file):
+            pass
+
+    def take(self, bundle: Path) -> None:
+        """Take in what `export` wrote, references and all.
+
+        Raises:
+            GitFailed: it is damaged, or something is missing.
+        """
+        refs = f"{TIPS}*:{TIPS}*"
+        with self.reading("fetch", "--quiet", "--no-write-fetch-head", str(bundle.absolute()), refs, bounds=TIDYING):
+            pass
+        self.tidy()
+
     def tips(self) -> set[str]:
         """Commits that have a reference."""
         return set(self.run("for-each-ref", "--format=%(objectname)", TIPS).split())

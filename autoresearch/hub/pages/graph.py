@@ -85,4 +85,6 @@ def _free(lanes: list[tuple[str, bool] | None]) -> int:
 
 def width(rows: Sequence[Row]) -> int:
     """How many lanes are to be drawn."""
-    return 1 + max((max([row.lane, *(lane for lane, _ in row.passing + row.above + row.below)]) for row in rows), default=0)
+    return 1 + max(
+        (max([row.lane, *(lane for lane, _ in row.passing + row.above + row.below)]) for row in rows), default=0
+    )

@@ -13,7 +13,18 @@ GRID_X, GRID_Y = 2000, 800
 """Of paths: what falls onto one point of this grid is drawn once."""
 LANE = 0.06
 """Share of the height that the lane of runs without a score takes."""
-TIME_STEPS = (60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, *(86_400 * days for days in (1, 2, 7, 14, 28, 91, 365)))
+TIME_STEPS = (
+    60,
+    300,
+    900,
+    1800,
+    3600,
+    7200,
+    10_800,
+    21_600,
+    43_200,
+    *(86_400 * days for days in (1, 2, 7, 14, 28, 91, 365)),
+)
 NUM_TICKS = 6
 
 
@@ -89,7 +100,15 @@ def draw(points: Sequence[Point], steps: Sequence[tuple[int, float]], sigma: flo
         x = x_of(point.at)
         y = chart.lane if point.value is None else y_of(point.value)
         assert y is not None
-        kind = "crash" if point.value is None else "record" if point.is_record else "beyond" if point.value > high else "dot"
+        kind = (
+            "crash"
+            if point.value is None
+            else "record"
+            if point.is_record
+            else "beyond"
+            if point.value > high
+            else "dot"
+        )
         if point.is_record or place >= len(points) - num_marks:
             chart.marks.append(Mark(x, y, kind, point))
         else:

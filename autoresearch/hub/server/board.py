@@ -47,6 +47,7 @@ async def list_replies(call: Call) -> Response:
     return answer(board.replies(call.hub.db, call.serial("id", "invalid post id")))
 
 
+IN_PATH = {"id": {**NUMBER, "minimum": 1}}
 UNKNOWN_CHANNEL, UNKNOWN_POST = {404: "channel not found"}, {400: "invalid post id", 404: "post not found"}
 
 OPERATIONS = [
@@ -75,9 +76,9 @@ OPERATIONS = [
         {201: POST, 400: "content is required; parent post not found", **UNKNOWN_CHANNEL, 429: "too many posts"},
         body=record(("parent_id",), content=TEXT, parent_id=nullable(NUMBER)),
     ),
-    Operation("GET", "/api/posts/{id}", show_post, "Show a post", {200: POST, **UNKNOWN_POST}),
+    Operation("GET", "/api/posts/{id}", show_post, "Show a post", {200: POST, **UNKNOWN_POST}, path_schemas=IN_PATH),
     Operation(
         "GET", "/api/posts/{id}/replies", list_replies, "List the replies to a post, oldest first",
-        {200: array(POST), **UNKNOWN_POST},
+        {200: array(POST), **UNKNOWN_POST}, path_schemas=IN_PATH,
     ),
 ]  # fmt: skip

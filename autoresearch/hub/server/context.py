@@ -15,6 +15,7 @@ from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.pages.shelf import Shelf
 from autoresearch.hub.server.feed import Bell, Feed
+from autoresearch.hub.server.tally import Tally
 from autoresearch.hub.store import Database
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Hub:
     workers: ThreadPoolExecutor
     """For git, backups and exports: whatever takes longer than a millisecond."""
     bell: Bell = field(default_factory=Bell)
+    tally: Tally = field(default_factory=lambda: Tally(lambda text: None))
     feed: Feed = field(init=False)
     boards: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = field(default_factory=dict)
     """Leaderboards of a metric and a direction, with the version of the results from which they are made."""

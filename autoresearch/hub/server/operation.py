@@ -1,6 +1,7 @@
 """An operation of the API: how it is called, by whom, and what comes back; and the endpoint made from it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,9 +50,18 @@ def to_route(operation: Operation, hub: Hub) -> Route:
             body = await read_object(request, hub.limits.body_bytes) if isinstance(operation.body, dict) else {}
             return await operation.handler(Call(hub, request, agent, body))
         except HubError as error:
+            if error.status == 401:
+                hub.tally.add("no valid key", address_of(request))
+            elif error.status >= 500:
+                hub.tally.add("could not serve", str(error))
             return refusal(error)
 
     return Route(operation.path, endpoint, methods=[operation.method])
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; a proxy that is trusted has told."""
+    return request.client.host if request.client else ""
 
 
 def identify(request: Request, hub: Hub, auth: Auth) -> str:
@@ -75,6 +85,8 @@ def identify(request: Request, hub: Hub, auth: Auth) -> str:
 async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
     """The JSON object of a request, whatever its content type says.
 
+    Bytes that are no UTF-8 and halves of surrogate pairs, as the ends of logs have them, are replaced and not refused.
+
     Raises:
         HubError: 400 for what is no JSON object, 413 for one that is too large.
     """
@@ -87,9 +99,11 @@ async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
             parts.append(part)
     except ClientDisconnect as error:
         raise HubError(400, "the body was cut off") from error
+    text = b"".join(parts).decode(errors="replace")
     try:
-        found = json.loads(b"".join(parts).decode(), parse_constant=_refuse_constant)
-        json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
+        found = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if "\\ud" in text.lower():
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise HubError(400, "invalid json") from error
     if not isinstance(found, dict):
@@ -97,5 +111,8 @@ async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _finite(number: str) -> float:
+    """A number as JSON may hold it: not NaN, and not 1e999."""
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is not finite")
+    return value

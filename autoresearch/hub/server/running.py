@@ -1,23 +1,28 @@
 """Open a hub that lies in a folder, and serve it."""
 
-import os
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 
 from autoresearch.errors import Refused
+from autoresearch.hub.folder import ADMIN_KEY, DATABASE, write_secret
 from autoresearch.hub.limits import Limits
-from autoresearch.hub.server.app import LOOPBACK, make_app
+from autoresearch.hub.server.app import make_app
+from autoresearch.hub.server.connection import Connection
 from autoresearch.hub.server.context import Hub
+from autoresearch.hub.server.guard import LOOPBACK
 from autoresearch.hub.store import Database, agents
 
-DATABASE = "hub.sqlite"
-ADMIN_KEY = "admin.key"
 NUM_WORKERS = 4
 GRACE_S = 5
+PATIENCE_S = 30.0
+CHECK_TICKS, TELL_TICKS = 10, 600
 
 
 def open_hub(folder: Path, limits: Limits, clock: Callable[[], float]) -> Hub:
@@ -32,17 +37,6 @@ def open_hub(folder: Path, limits: Limits, clock: Callable[[], float]) -> Hub:
         if not hub.db.value("SELECT 1 FROM facts WHERE name = ?", agents.ADMIN_KEY):
             write_secret(folder / ADMIN_KEY, agents.new_admin_key(hub.db))
     return hub
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, at no instant anybody else."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -61,10 +55,19 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn around one hub, on a socket that is bound already."""
 
-    def __init__(self, hub: Hub, listening: socket.socket, hosts: Sequence[str] = LOOPBACK, proxies: str = ""):
+    def __init__(
+        self,
+        hub: Hub,
+        listening: socket.socket,
+        hosts: Sequence[str] = LOOPBACK,
+        proxies: str = "",
+        patience_s: float = PATIENCE_S,
+    ):
         config = uvicorn.Config(
             make_app(hub, hosts),
-            log_level="warning",
+            http=cast(Any, partial(Connection, hub.limits.connections, patience_s)),
+            ws="none",
+            log_level="error",
             access_log=False,
             server_header=False,
             proxy_headers=bool(proxies),
@@ -76,8 +79,14 @@ class Server(uvicorn.Server):
         self.hub, self.listening = hub, listening
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: tell those who wait of what another process wrote, and of the end."""
+        """What is to be done from time to time, and at the end; uvicorn calls it ten times a second."""
         self.hub.feed.look()
+        if counter % CHECK_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast(Connection, connection).close_if_overdue(now)
+        if counter % TELL_TICKS == 0:
+            self.hub.tally.tell()
         if ends := await super().on_tick(counter):
             self.hub.bell.close()
         return ends
@@ -87,5 +96,6 @@ class Server(uvicorn.Server):
         try:
             self.run(sockets=[self.listening])
         finally:
+            self.hub.tally.tell()
             self.hub.workers.shutdown(cancel_futures=True)
             self.hub.db.close()
