@@ -16,7 +16,10 @@ from autoresearch.hub.server import running
 from autoresearch.hub.server.context import Hub
 
 MANY = 10**9
-ROOMY = Limits(registrations_per_hour=MANY, posts_per_hour=MANY, pushes_per_hour=MANY, diffs_per_hour=MANY)
+ROOMY = Limits(
+    registrations_per_hour=MANY, posts_per_hour=MANY, pushes_per_hour=MANY, diffs_per_hour=MANY,
+    results_per_hour=MANY, claims_per_hour=MANY,
+)  # fmt: skip
 
 
 class Clock:

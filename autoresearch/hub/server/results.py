@@ -101,7 +101,7 @@ RESULT = record(
     status={"enum": list(Status)}, vram_gb=nullable(AMOUNT), seconds=nullable(AMOUNT), steps=nullable(COUNT),
     tokens_m=nullable(AMOUNT), seed=nullable(NUMBER), description=TEXT, regime=TEXT, source={"enum": ["api", "post"]},
     post_id=nullable(NUMBER), quarantine={**TEXT, "description": "why it is not believed; empty when it is"},
-    counted={"type": "boolean", "description": "whether leaderboards count it"}, created_at=TIME,
+    counted={"type": "boolean", "description": "false where it is not believed or spare"}, created_at=TIME,
 )  # fmt: skip
 ASKED = record(
     ("metric", "value", "status", "vram_gb", "seconds", "steps", "tokens_m", "seed", "description", "regime",

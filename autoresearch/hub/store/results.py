@@ -11,8 +11,8 @@ from autoresearch.hub.store.database import Database, stamp
 
 RESULT = (
     'SELECT id, agent_id, commit_hash AS "commit", train_blob, platform, metric, value, status, vram_gb, seconds,'
-    " steps, tokens_m, seed, description, regime, source, post_id, quarantine, quarantine = '' AND NOT spare AS counted,"
-    f" {stamp('created')} AS created_at FROM results"
+    " steps, tokens_m, seed, description, regime, source, post_id, quarantine,"
+    f" quarantine = '' AND NOT spare AS counted, {stamp('created')} AS created_at FROM results"
 )
 PAGE = 500
 
