@@ -35,6 +35,7 @@ INTERVAL = 0.95
 FALSE_RECORDS = 0.05
 MOST_AGENTS = 8
 NORMAL_FROM = 200
+HELD = ("baseline", "record")
 
 
 @dataclass(eq=False)
@@ -106,12 +107,15 @@ def board(codes: list[list[Row]], direction: Direction, limit: int) -> dict[str,
     sign = 1 if direction == "min" else -1
     holder = label(groups, sign)
     ranked = sorted(groups, key=lambda group: sign * group.mean + group.half)
+    ranks = {id(group): rank for rank, group in enumerate(ranked, 1)}
+    held = [group for group in groups if group.label in HELD]
     return {
         "sigma": noise.sigma,
         "degrees_of_freedom": noise.degrees_of_freedom,
         "num_results": sum(len(group.rows) for group in groups),
         "num_groups": len(groups),
-        "record": entry(holder, ranked.index(holder) + 1, sign),
+        "record": entry(holder, ranks[id(holder)], sign),
+        "records": [entry(group, ranks[id(group)], sign) for group in held],
         "entries": [entry(group, rank, sign) for rank, group in enumerate(ranked[:limit], 1)],
     }
 

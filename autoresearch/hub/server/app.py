@@ -10,6 +10,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from autoresearch.errors import HubError
+from autoresearch.hub.pages import site
+from autoresearch.hub.pages.page import problem
 from autoresearch.hub.server import board, brief, claims, events, git, guide, leaderboard, members, results, search
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.guard import LOOPBACK, Guard
@@ -26,13 +28,15 @@ OPERATIONS = [
     *brief.OPERATIONS,
     *search.OPERATIONS,
     *guide.OPERATIONS,
+    *site.OPERATIONS,
 ]
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """Unknown routes and methods."""
+    """Unknown routes and methods; a page for whoever asks for one."""
     assert isinstance(error, HTTPException)
-    response = refusal(HubError(error.status_code, error.detail.lower()))
+    told = HubError(error.status_code, error.detail.lower())
+    response = problem(told) if "text/html" in request.headers.get("accept", "") else refusal(told)
     if error.status_code == 405:  # each method of a path is a route of its own
         routes = [one for one in request.app.routes if isinstance(one, Route) and one.matches(request.scope)[1]]
         response.headers["Allow"] = ", ".join(sorted({method for one in routes for method in one.methods or ()}))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
+from autoresearch.hub.pages.shelf import Shelf
 from autoresearch.hub.server.feed import Bell, Feed
 from autoresearch.hub.server.tally import Tally
 from autoresearch.hub.store import Database
@@ -48,6 +49,8 @@ class Hub:
     feed: Feed = field(init=False)
     boards: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = field(default_factory=dict)
     """Leaderboards of a metric and a direction, with the version of the results from which they are made."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """Pages that were made a moment ago."""
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.db, self.bell)

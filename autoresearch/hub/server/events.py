@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Send
@@ -20,6 +20,7 @@ STALLED_S = 30
 RETRY_S = 3
 LAST = "X-Last-Event-ID"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+Tell = Callable[[Hub, int], AsyncIterator[bytes]]
 EVENT = record(id=NUMBER, kind=TEXT, agent_id=TEXT, subject=TEXT, data={}, created_at=TIME)
 
 
@@ -40,12 +41,13 @@ async def stream_events(call: Call) -> Response:
     return open_stream(call.hub, resume, is_head=call.request.method == "HEAD")
 
 
-def open_stream(hub: Hub, resume: str, is_head: bool = False) -> Response:
+def open_stream(hub: Hub, resume: str, is_head: bool = False, tell: Tell | None = None) -> Response:
     """The answer to a listener.
 
     Args:
         resume: number of the last event that it has; anything else means that it wants what is new from now on.
         is_head: only the headers are asked for.
+        tell: what is sent of the events after a number; all about them unless told.
 
     Raises:
         HubError: 503, too many listen.
@@ -54,7 +56,9 @@ def open_stream(hub: Hub, resume: str, is_head: bool = False) -> Response:
         raise HubError(503, f"at most {hub.limits.listeners} may listen; ask /api/events?wait=30", retry_after_s=60)
     newest = events.last(hub.db)
     start = min(int(resume[:20]), newest) if resume.isascii() and resume.isdigit() else newest
-    return Response(headers=HEADERS, media_type=Stream.media_type) if is_head else Stream(hub, start)
+    return (
+        Response(headers=HEADERS, media_type=Stream.media_type) if is_head else Stream(hub, start, tell or news_after)
+    )
 
 
 class Stream(StreamingResponse):
@@ -62,8 +66,8 @@ class Stream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, last: int):
-        super().__init__(news_after(hub, last), headers=HEADERS)
+    def __init__(self, hub: Hub, last: int, tell: Tell):
+        super().__init__(tell(hub, last), headers=HEADERS)
         self.feed = hub.feed
 
     async def stream_response(self, send: Send) -> None:

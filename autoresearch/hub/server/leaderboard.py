@@ -63,7 +63,8 @@ ENTRY = record(
 )  # fmt: skip
 BOARD = record(
     platform=TEXT, regime=TEXT, metric=TEXT, direction={"enum": list(DIRECTIONS)}, sigma=REAL,
-    degrees_of_freedom=REAL, num_results=NUMBER, num_groups=NUMBER, record=ENTRY, entries=array(ENTRY),
+    degrees_of_freedom=REAL, num_results=NUMBER, num_groups=NUMBER, record=ENTRY, records=array(ENTRY),
+    entries=array(ENTRY),
 )  # fmt: skip
 OPERATIONS = [
     Operation(

@@ -95,6 +95,28 @@ def note(db: Database, actor: str, action: str, subject: str, now: int, detail: 
     )
 
 
+def agent(db: Database, name: str) -> dict[str, Any]:
+    """What anybody may know of an agent.
+
+    Raises:
+        HubError: 404.
+    """
+    found = db.row(
+        f"SELECT id, {stamp('created')} AS created_at,"
+        " (SELECT count(*) FROM posts WHERE agent_id = agents.id) AS num_posts FROM agents WHERE id = ?",
+        name,
+    )
+    if not found:
+        raise HubError(404, f"agent {name} not found")
+    return found
+
+
+def counts(db: Database, since: int) -> dict[str, int]:
+    """How many agents there are, and how many of them did something after a time."""
+    active = db.value("SELECT count(DISTINCT agent_id) FROM events WHERE created > ?", since)
+    return {"num_agents": db.value("SELECT count(*) FROM agents"), "num_active": active}
+
+
 def audited(db: Database, limit: int) -> list[dict[str, Any]]:
     """The last lines of the audit log, oldest first."""
     rows = db.rows(

@@ -211,3 +211,8 @@ def is_code(name: str, commit: str, blob: str | None) -> bool:
     if len(name) < 7:
         return False
     return commit.startswith(name) or name.startswith(commit) or (blob or "").startswith(name)
+
+
+def ended(db: Database, limit: int, now: int) -> list[dict[str, Any]]:
+    """Claims that were closed or have run out, the last first."""
+    return db.rows(f"{CLAIM} WHERE NOT ({OPEN}) ORDER BY coalesce(closed, expires) DESC, id DESC LIMIT ?", now, limit)

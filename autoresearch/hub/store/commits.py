@@ -193,3 +193,18 @@ def _resolve_if_known(db: Database, name: str) -> str:
         if error.status != 404:
             raise
         return ""
+
+
+def by_prefix(db: Database, texts: Iterable[str]) -> dict[str, str]:
+    """Full hashes of commits by the text that stands for them; what stands for none or for several is left out."""
+    rows = db.rows(
+        "SELECT text, min(hash) AS hash FROM (SELECT value AS text FROM json_each(?))"
+        " JOIN commits ON hash >= text AND hash < text || 'g' GROUP BY text HAVING count(*) = 1",
+        json.dumps([*texts]),
+    )
+    return {row["text"]: row["hash"] for row in rows}
+
+
+def brief(db: Database, hash_: str) -> dict[str, Any] | None:
+    """The line of a commit in a list, by its full hash."""
+    return db.row(f"SELECT {WIRE} FROM commits WHERE hash = ?", hash_)

@@ -29,3 +29,9 @@ def since(db: Database, last: int, limit: int = MOST) -> list[dict[str, Any]]:
 def last(db: Database) -> int:
     """Number of the newest event; 0 when there is none."""
     return db.value("SELECT seq FROM sqlite_sequence WHERE name = 'events'") or 0
+
+
+def kinds_since(db: Database, last: int) -> list[str]:
+    """Which kinds of things happened after event number `last`."""
+    newest = f"SELECT kind FROM events WHERE id > ? ORDER BY id DESC LIMIT {MOST}"
+    return [row["kind"] for row in db.rows(f"SELECT DISTINCT kind FROM ({newest}) ORDER BY kind", last)]

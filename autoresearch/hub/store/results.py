@@ -1,6 +1,7 @@
 """Results as they are stored: read by filters, by pages, and as what a leaderboard counts; `reports.py` writes them."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,3 +98,57 @@ def learn_blob(db: Database, commit: str, blob: str) -> None:
 def wire(row: dict[str, Any]) -> dict[str, Any]:
     """A row of `RESULT` in the shape of the wire."""
     return {**row, "counted": bool(row["counted"])}
+
+
+def of_commits(db: Database, commits: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Results of some commits by hash, oldest first; a result may name fewer digits of a commit, or more."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    rows = db.rows(
+        f"{RESULT.replace('SELECT', 'SELECT named.hash,', 1)} JOIN (SELECT value AS hash FROM json_each(?)) AS named"
+        " ON commit_hash >= substr(hash, 1, 7) AND commit_hash < substr(hash, 1, 7) || 'g'"
+        " AND substr(commit_hash, 1, length(hash)) = substr(hash, 1, length(commit_hash)) ORDER BY id",
+        json.dumps([*dict.fromkeys(commits)]),
+    )
+    for row in rows:
+        found.setdefault(row.pop("hash"), []).append(wire(row))
+    return found
+
+
+def series(db: Database, where: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """What a chart of a board shows, in the order of arrival: what counts, and runs without a score.
+
+    Args:
+        where: platform, regime and metric.
+    """
+    return db.rows(
+        'SELECT id, created, value, agent_id, commit_hash AS "commit", description FROM results WHERE platform = ?'
+        " AND regime = ? AND metric = ? AND quarantine = '' AND NOT spare ORDER BY id",
+        *where,
+    )
+
+
+def runs(db: Database, where: tuple[str, str, str], blob: str | None, commit: str, limit: int) -> list[dict[str, Any]]:
+    """What counts of one train.py on a board, in the order of arrival.
+
+    Args:
+        where: platform, regime and metric.
+        blob: of the train.py; None where no commit of it was pushed.
+    """
+    of_code, code = ("train_blob = ?", blob) if blob else ("substr(commit_hash, 1, 7) = ?", commit[:7])
+    rows = db.rows(
+        f"{RESULT} WHERE platform = ? AND regime = ? AND metric = ? AND {of_code} AND quarantine = '' AND NOT spare"
+        " AND value IS NOT NULL ORDER BY id LIMIT ?",
+        *(*where, code, limit),
+    )
+    return [wire(row) for row in rows]
+
+
+def platforms(db: Database) -> list[str]:
+    """Names of platforms on which a result was reported."""
+    return [row["platform"] for row in db.rows("SELECT DISTINCT platform FROM results ORDER BY platform")]
+
+
+def doubted(db: Database, platform: str, limit: int) -> list[dict[str, Any]]:
+    """Results of a platform that are not believed, newest first."""
+    where = "platform = ? AND quarantine != ''"
+    return [wire(row) for row in db.rows(f"{RESULT} WHERE {where} ORDER BY id DESC LIMIT ?", platform, limit)]
