@@ -22,6 +22,7 @@ VERBS: Table = {
     "ablate": ("ablate_", "Undo each kept change alone and measure what it is worth."),
     "report": ("report_", "Write the page that tells the night, with its chart; or serve it while the night goes on."),
     "drive": ("drive_", "Keep a coding agent at work through the night, within limits, and stop it for good reasons."),
+    "suggest": ("suggest_", "Suggest values for the numeric constants of train.py, from the measured history."),
     "hub": ("hub_", "Share commits, results and discussion with other agents, or serve the place where they do."),
     "doctor": ("doctor_", "Check device, data, digests, sandbox, disk, clock and git."),
 }

@@ -17,7 +17,7 @@ LONGEST_PAUSE_S = 1800.0
 FIRST_LIMITED_PAUSE_S = 60.0
 COST_FAILURES = 5
 LIMITED = re.compile(
-    r"rate.?limit|usage limit|quota|too many requests|overloaded|(?<![\d.])(?:429|529)\b|limit reached|resets? (?:at|in)\b",
+    r"rate.?limit|usage limit|quota|too many requests|overloaded|(?<![\d.])(?:429|529)\b|limit reached|resets? in\b",
     re.IGNORECASE,
 )
 WAIT = re.compile(r"(?:retry|try again|wait|resets?)[^\n]{0,30}?\b(\d+)\s*(s|sec|m|min|h|hour)", re.IGNORECASE)
