@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,12 @@ def test_drive_refuses_a_limit_of_cost_without_a_command(tmp_path: Path) -> None
     assert "--cost-command" in done.stderr
 
 
+def test_drive_refuses_an_agent_that_is_not_there(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    done = drive(one, "--", "no-such-agent", code=2)
+    assert "no 'no-such-agent'" in done.stderr and not (one.root / "results/t1/night/journal.jsonl").exists()
+
+
 def test_drive_stops_at_the_same_failure_again_and_again(tmp_path: Path) -> None:
     one = night.begun(tmp_path / "repo")
     assert watched(one, "crash").startswith("same failure: the last 5 attempts all ended with out of memory")
@@ -249,3 +256,20 @@ def test_agent_has_the_environment_of_the_person(tmp_path: Path) -> None:
         watch.send_signal(signal.SIGTERM)
         watch.communicate(timeout=30)
     assert place.read_text() == "secret" and os.environ.get("AGENT_KEY") is None
+
+
+@pytest.mark.slow
+def test_night_in_small_ends_with_confirm_and_report(tmp_path: Path) -> None:
+    one = night.fresh(tmp_path / "repo", RUN=sys.executable, ATTEMPTS="4", TAG="t1")
+    folder = night.ROOT / "examples" / "night_in_small"
+    (one.root / "examples").mkdir()
+    shutil.copytree(folder, one.root / "examples" / "night_in_small")
+    one.git("add", "-A")
+    one.git("commit", "-qm", "examples")
+    command = ["sh", "examples/night_in_small/night.sh"]
+    done = subprocess.run(command, cwd=one.root, env=one.env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "attempts: 4 are done" in done.stdout and "report.html" in done.stdout
+    rows = one.rows()[1:]
+    assert len(rows) == 4 and all(row["description"].startswith("suggested: ") for row in rows)
+    assert all(record["analysis"] for record in one.records()[1:])

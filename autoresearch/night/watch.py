@@ -5,12 +5,13 @@ confine it. It is ended with its process group; an attempt that it left in the b
 """
 
 import shlex
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoresearch import process, summary
 from autoresearch.attempt.campaign import Campaign
-from autoresearch.errors import Refused
+from autoresearch.errors import BadConfig, Refused
 from autoresearch.night import prompt, rules
 from autoresearch.night.cost import Meter
 from autoresearch.night.journal import Journal, lives_of
@@ -50,7 +51,13 @@ class Watch:
         self.begun, self.first, self.beaten = world.clock(), 0, 0.0
 
     def run(self) -> str:
-        """Keep the agent at work until a rule ends the night; returns the reason."""
+        """Keep the agent at work until a rule ends the night; returns the reason.
+
+        Raises:
+            BadConfig: there is no such agent.
+        """
+        if not shutil.which(self.agent[0], path=self.world.variables.get("PATH")):
+            raise BadConfig(f"the agent must be a program on the PATH but there is no {self.agent[0]!r}")
         self.take_up()
         while not (reason := self.reason()):
             self.live()
