@@ -79,17 +79,24 @@ def dead_end(attempts: Sequence[Attempt]) -> str:
 
 def plateau(attempts: Sequence[Attempt], noise: float) -> str:
     """Five attempts on end none of which gained more than max(noise, 0.001)."""
+    count = num_without_gain(attempts, noise)
+    if count < PLATEAU:
+        return ""
+    least = max(noise, PLATEAU_GAIN)
+    return (
+        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read train.py again, change structure"
+    )
+
+
+def num_without_gain(attempts: Sequence[Attempt], noise: float) -> int:
+    """Attempts on end, up to the last one, none of which gained more than max(noise, 0.001)."""
     least = max(noise, PLATEAU_GAIN)
     count = 0
     for attempt in reversed(attempts):
         if attempt.id == 1 or attempt.status == Status.BACKTRACK or gain(attempt) > least:
             break
         count += 1
-    if count < PLATEAU:
-        return ""
-    return (
-        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read train.py again, change structure"
-    )
+    return count
 
 
 def gain(attempt: Attempt) -> float:

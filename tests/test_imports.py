@@ -14,7 +14,7 @@ PACKAGE = ROOT / "autoresearch"
 LAYERS = (
     ("cli", "__main__"),
     ("commands",),
-    ("remeasure", "report", "hub"),
+    ("remeasure", "report", "hub", "night", "advice"),
     ("attempt",),
     ("referee", "verdict", "signals"),
     ("ledger", "notes", "repo", "process", "sandbox", "summary", "knobs"),

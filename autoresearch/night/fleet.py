@@ -1,0 +1,141 @@
+"""One agent for each device: a worktree, a tag and a watch of its own, and one table over all."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoresearch import ledger
+from autoresearch.attempt.campaign import Campaign
+from autoresearch.errors import BadConfig, NoGoodTrial
+from autoresearch.ledger import Ledger
+from autoresearch.notes import replace
+from autoresearch.process import Launch
+
+TICK_S = 0.5
+
+
+@dataclass
+class Seat:
+    """One device and what runs on it."""
+
+    device: str
+    tag: str
+    root: Path
+    """Its worktree."""
+    env: dict[str, str]
+    log: Path
+    launch: Launch | None = None
+    stage: str = "setup"
+    """`setup`, then `drive`, then how that ended."""
+
+
+def devices_of(text: str) -> list[str]:
+    """The devices of a list such as 0,1,2,3.
+
+    Raises:
+        BadConfig: it is none, or names one twice.
+    """
+    found = [one.strip() for one in text.split(",")]
+    if len(set(found)) < len(found) or not all(re.fullmatch(r"\d{1,3}", one) for one in found):
+        raise BadConfig(f"--gpus must list devices such as 0,1,2,3, each once, but got {text!r}")
+    return found
+
+
+def without_gpus(words: Sequence[str]) -> list[str]:
+    """The options of a `drive` for the watch of one device: the same, without the list of devices."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and word != "--gpus" and not word.startswith("--gpus="):
+            kept.append(word)
+        skip = word == "--gpus"
+    return kept
+
+
+def drive(
+    campaign: Campaign, devices: Sequence[str], options: Sequence[str], agent: Sequence[str], say: Callable[[str], None]
+) -> Path:
+    """Keep an agent at work on every device until all their nights are over; returns the table over all.
+
+    Args:
+        options: words of the command line of each watch, from the verb on, up to the agent's own.
+
+    Raises:
+        NoGoodTrial: nothing was measured on any device.
+    """
+    seats = [take_seat(campaign, device) for device in devices]
+    try:
+        for seat in seats:
+            start(seat, ["setup", seat.tag] if not is_set_up(seat) else [*options, "--", *agent])
+            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.log}")
+        while any(seat.launch for seat in seats):
+            for seat in seats:
+                advance(seat, [*options, "--", *agent], say)
+            time.sleep(TICK_S)
+    finally:
+        for seat in seats:
+            if seat.launch:
+                seat.launch.stop()
+    table = campaign.ledger.folder / "night" / "all.tsv"
+    if not write_table(table, seats, campaign.ledger.columns):
+        raise NoGoodTrial(f"nothing was measured on any device; see {', '.join(str(seat.log) for seat in seats)}")
+    return table
+
+
+def take_seat(campaign: Campaign, device: str) -> Seat:
+    """The worktree of a device, made from the branch as it stands, or the one that is there from before."""
+    repo, tag = campaign.repo, f"{campaign.tag}-g{device}"
+    root = repo.root.parent / f"{repo.root.name}-{tag}"
+    known = {line.removeprefix("worktree ") for line in repo.run("worktree", "list", "--porcelain").splitlines()}
+    if str(root) not in known:
+        repo.run("worktree", "add", "--quiet", "--detach", str(root), campaign.champion(campaign.attempts()).commit)
+    env = environment_of(campaign.variables, repo.root, device)
+    log = campaign.ledger.folder / "night" / f"g{device}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return Seat(device, tag, root, env, log)
+
+
+def environment_of(variables: Mapping[str, str], root: Path, device: str) -> dict[str, str]:
+    """The person's environment, with one device to see and the packages of the main checkout."""
+    shared = {"CUDA_VISIBLE_DEVICES": device}
+    if (root / ".venv").exists():
+        shared["UV_PROJECT_ENVIRONMENT"] = str(root / ".venv")
+    return {**variables, **shared}
+
+
+def is_set_up(seat: Seat) -> bool:
+    """Whether its baseline is measured."""
+    path = Ledger(seat.root, seat.tag).path(1)
+    return path.exists() and '"closed"' in path.read_text()
+
+
+def start(seat: Seat, words: Sequence[str]) -> None:
+    """Run a verb in its worktree."""
+    seat.stage = words[0]
+    log = seat.log.with_suffix(f".{words[0]}.log") if words[0] == "setup" else seat.log
+    seat.launch = Launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, log)
+
+
+def advance(seat: Seat, words: Sequence[str], say: Callable[[str], None]) -> None:
+    """Go on to the watch once the setup is done; note how the watch ended."""
+    if not seat.launch or not seat.launch.has_ended():
+        return
+    code = seat.launch.wait().exit_code
+    seat.launch = None
+    if seat.stage == "setup" and code == 0:
+        start(seat, words)
+        return
+    say(f"device {seat.device}: {seat.stage} ended with {code}")
+
+
+def write_table(path: Path, seats: Sequence[Seat], columns: Sequence[str]) -> int:
+    """One table of all rows, with the tag of each; returns how many rows it has."""
+    lines = ["\t".join([*columns, "tag"])]
+    for seat in seats:
+        table = Ledger(seat.root, seat.tag, tuple(columns)).table
+        rows = ledger.read_table(table) if table.exists() else []
+        lines += ["\t".join([*(row.values.get(name, "") for name in columns), seat.tag]) for row in rows]
+    replace(path, "\n".join(lines) + "\n")
+    return len(lines) - 1
