@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoresearch.records import Attempt, Status
@@ -126,14 +126,17 @@ def regression(steps: Sequence[Step], noise: float) -> str:
     )
 
 
-def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
+def drift(history: Sequence[Measured], latest: Measured, noise: Noise, pace_spread: float = 0.0) -> str:
     """Say how the latest measurement of a commit disagrees with its earlier ones, or return an empty text.
 
     The score drifted if it lies more than `DRIFT_SIGMAS` standard errors of the difference from the mean of the
     earlier ones, the throughput if it lies more than `DRIFT_THROUGHPUT_FRAC` from their median, and also more than
-    `DRIFT_SIGMAS` times what they vary by themselves, on a machine that is never quiet.
+    `DRIFT_SIGMAS` times what repeats of one commit vary by, on a machine that is never quiet.
 
     With no earlier one there is nothing to disagree with.
+
+    Args:
+        pace_spread: of all commits measured so far, as `pace_spread` says.
     """
     if not history:
         return ""
@@ -146,10 +149,22 @@ def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
     if speeds and latest.tokens_per_s > 0:
         usual = statistics.median(speeds)
         change = latest.tokens_per_s / usual - 1
-        spread = statistics.stdev(speeds) / usual if len(speeds) > 1 else 0.0
+        spread = max(pace_spread, statistics.stdev(speeds) / usual if len(speeds) > 1 else 0.0)
         if abs(change) > max(DRIFT_THROUGHPUT_FRAC, DRIFT_SIGMAS * spread):
             findings.append(f"tokens/s moved by {signed(100 * change, 1.0)}%")
     return "same commit, " + ", ".join(findings) if findings else ""
+
+
+def pace_spread(groups: Iterable[Sequence[Measured]]) -> float:
+    """What repeats of one commit vary by in throughput, as a share of it, pooled; 0 while nothing was repeated."""
+    deviations, repeats = 0.0, 0
+    for group in groups:
+        speeds = [run.tokens_per_s for run in group if run.tokens_per_s > 0]
+        if len(speeds) > 1:
+            mean = statistics.fmean(speeds)
+            deviations += sum((speed / mean - 1) ** 2 for speed in speeds)
+            repeats += len(speeds) - 1
+    return math.sqrt(deviations / repeats) if repeats else 0.0
 
 
 def uneven(runs: Sequence[Measured]) -> str:
