@@ -174,18 +174,17 @@ class Bare(Git):
 
     def keep(self, tips: Iterable[str]) -> None:
         """Give commits a reference each, if they have none."""
-        self.run(
-            "-c",
-            "core.fsync=reference",
-            "update-ref",
-            "--stdin",
-            stdin="".join(f"update {TIPS}{one} {one}\n" for one in tips),
-        )
+        names = [f"{TIPS}{one}" for one in tips]
+        for path in (self.root / name for name in names):
+            if path.exists() and not path.stat().st_size:
+                path.unlink()  # a loss of power emptied it, and git does not write over it
+        lines = [f"update {name} {name.removeprefix(TIPS)}" for name in names]
+        self.run("-c", "core.fsync=reference", "update-ref", "--stdin", stdin="\n".join([*lines, ""]))
 
-    def tidy_if_due(self) -> None:
+    def tidy_if_due(self, most_packs: int = MOST_PACKS) -> None:
         """Tidy once there are many packs, unless somebody is at it."""
         num_packs = sum(name.endswith(".idx") for name in os.listdir(self.packs))
-        if num_packs > MOST_PACKS and self.tidying.acquire(blocking=False):
+        if num_packs > most_packs and self.tidying.acquire(blocking=False):
             try:
                 self.tidy()
             finally:
