@@ -101,3 +101,16 @@ def test_agents_that_were_added_beside_the_hub_wake_those_who_wait(tmp_path: Pat
         while not heard:
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+def test_doctor_finds_nothing_wrong_or_says_what_and_mends_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as live:
+        data = ("--data", live.hub.folder)
+        assert hub("doctor", *data) == "nothing is wrong"
+        assert json.loads(hub("doctor", "--json", *data)) == []
+        (live.hub.folder / "incoming" / "left").write_bytes(b"half a bundle")
+        assert "--repair" in hub("doctor", *data, code=1)
+        found = json.loads(hub("doctor", "--repair", "--json", *data))
+        assert [(one["kind"], one["mended"]) for one in found] == [("leftover", True)]
+        assert hub("doctor", *data) == "nothing is wrong"
+        assert audited(live)[-1] == ("shell", "doctor", str(live.hub.folder))

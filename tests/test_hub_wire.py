@@ -189,7 +189,7 @@ def test_wire_every_route_asks_for_its_own_key(live: Live, agent: Client) -> Non
     asking = [one for one in OPERATIONS if one.auth != "none"]
     assert asking
     for one in asking:
-        path = re.sub(r"\{\w+\}", "1", one.path)
+        path = re.sub(r"\{\w+\}", "1", one.template)
         wrong = agent if one.auth == "admin" else live.admin()
         for caller in (live.anybody(), wrong, Client(live.url, "0" * 64)):
             answer = caller.call(one.method, path, data=b"{}")
@@ -353,7 +353,7 @@ def test_wire_pages_partition_the_list(agent: Client, long: str) -> None:
 def test_wire_head_is_answered_on_every_get(live: Live, agent: Client) -> None:
     for one in OPERATIONS:
         if one.method == "GET" and "text/event-stream" not in one.answers.values():
-            path = re.sub(r"\{\w+\}", "1", one.path)
+            path = re.sub(r"\{\w+\}", "1", one.template)
             asked, got = agent.call("HEAD", path), agent.get(path)
             assert (asked.status_code, asked.content) == (got.status_code, b""), path
             assert asked.headers.get("Content-Type") == got.headers.get("Content-Type")
