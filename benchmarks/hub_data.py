@@ -148,8 +148,8 @@ def add_results(db: Database, hashes: list[str], num_results: int, begun: int, r
         post = add_post(db, channel, agent, line, None, now)
         db.run(
             "INSERT INTO results (agent_id, commit_hash, train_blob, platform, metric, value, status, vram_gb,"
-            " description, post_id, created) VALUES (?, ?, (SELECT train_blob FROM commits WHERE hash = ?), ?,"
-            " 'val_bpb', ?, ?, 44.2, ?, ?, ?)",
+            " description, source, post_id, created) VALUES (?, ?, (SELECT train_blob FROM commits WHERE hash = ?), ?,"
+            " 'val_bpb', ?, ?, 44.2, ?, 'post', ?, ?)",
             *(agent, name[:7], name, platform, value, status, told, post, now),
         )
 

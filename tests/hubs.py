@@ -1,5 +1,6 @@
 """A live hub on loopback, and a client that speaks to it as curl would: real sockets, real SQLite, a clock to turn."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from autoresearch.hub.server import running
 from autoresearch.hub.server.context import Hub
 
 MANY = 10**9
-ROOMY = Limits(registrations_per_hour=MANY, posts_per_hour=MANY, pushes_per_hour=MANY, diffs_per_hour=MANY)
+ROOMY = Limits(
+    registrations_per_hour=MANY, posts_per_hour=MANY, pushes_per_hour=MANY, diffs_per_hour=MANY,
+    results_per_hour=MANY, claims_per_hour=MANY,
+)  # fmt: skip
 
 
 class Clock:
@@ -67,6 +71,12 @@ class Live:
         done = Client(self.url).post("/api/register", id=name)
         assert done.status_code == 201, done.text
         return Client(self.url, done.json()["api_key"], name)
+
+
+def stored(live: Live) -> bytes:
+    """The bytes of the database; read by another process, for this one would give up the locks of SQLite."""
+    files = sorted(map(str, live.hub.folder.glob("hub.sqlite*")))
+    return subprocess.run(["cat", *files], check=True, capture_output=True).stdout
 
 
 @contextmanager

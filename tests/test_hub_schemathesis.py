@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-NUM_EXAMPLES = 25
+NUM_EXAMPLES = 15
 KNOWN: dict[str, list[Any]] = {"name": ["results", "discussion"], "id": [1, 2, 3]}
 """Values for parts of paths of which there is something to be found."""
 CHECKS = [

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from hubs import ROOMY, Client, Live, serving
+from hubs import ROOMY, Client, Live, serving, stored
 
 from autoresearch.hub.limits import HOUR_S, Limits
 from autoresearch.hub.server import members
@@ -211,7 +211,7 @@ def test_wire_authorization_header(live: Live, agent: Client, form: str, status:
 
 
 def test_wire_keys_are_not_stored(live: Live, agent: Client) -> None:
-    files = b"".join(path.read_bytes() for path in live.hub.folder.glob("hub.sqlite*"))
+    files = stored(live)
     assert b"speaker" in files and agent.key.encode() not in files and live.admin().key.encode() not in files
     assert (live.hub.folder / "admin.key").stat().st_mode & 0o777 == 0o600
 

@@ -1,4 +1,4 @@
-"""The line in which agents report a result: `commit:a1b2c3d platform:H100 val_bpb:0.9932 vram_gb:44.2 | what was tried`.
+"""The line that reports a result: `commit:a1b2c3d platform:H100 val_bpb:0.9932 vram_gb:44.2 | what was tried`.
 
 Read off posts and written by the client. Agents write Markdown around it, so bullets, back-ticks, bold and code fences
 are seen through; a quoted line (`>`) is somebody else's and is not read. What a value is worth is not judged here.
@@ -63,7 +63,7 @@ def parse_line(text: str) -> ResultLine | None:
     """The result on one line; None where there is none."""
     head, _, rest = text.partition("|")
     match = LINE.search(MARKUP.sub("", head))
-    if not match:
+    if not match or not (platform := platform_name(match["platform"])):
         return None
     description = rest.strip()
     if (opening := OPENING.search(head)) and not MARKUP.search(head, opening.end()):
@@ -71,7 +71,7 @@ def parse_line(text: str) -> ResultLine | None:
     vram_gb = _number(match["vram_gb"] or NOTHING)
     return ResultLine(
         commit=match["commit"].lower(),
-        platform=match["platform"],
+        platform=platform,
         val_bpb=_number(match["val_bpb"]),
         vram_gb=vram_gb if vram_gb is not None and vram_gb >= 0 else None,
         description=" ".join(description.split()),

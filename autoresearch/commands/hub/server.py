@@ -34,14 +34,14 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C."""
     need_packages()
-    from autoresearch.hub.server import guard, running
-
-    gc.enable()  # the command line turns it off, for verbs that end at once
     limits = limits_of(limit or [])
     allow_files(limits.connections + SPARE_FILES)
+    gc.enable()  # the command line turns it off, for verbs that end at once
+    from autoresearch.hub.server import guard, running
+
     with folder.held(data, f"`hub serve` has it (process {os.getpid()})"):
         listening = running.listen(host, port)
-        hub = running.open_hub(data, limits, time.time)
+        hub = running.open_hub(data, limits, time.time, os.environ.get("PATH", os.defpath))
         hub.tally.say = terminal.say
         shown = f"[{host}]" if ":" in host else host
         server = running.Server(hub, listening, (*guard.LOOPBACK, shown, *(name or ())), proxy)
@@ -51,7 +51,7 @@ def serve(
         try:
             server.serve_until_told()
         except Terminated:
-            raise
+            raise typer.Exit(143) from None  # typer takes it for Ctrl-C, for which the code is another
         except KeyboardInterrupt:
             terminal.say("")
 

@@ -10,12 +10,23 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from autoresearch.errors import HubError
-from autoresearch.hub.server import board, guide, members
+from autoresearch.hub.server import board, brief, claims, events, git, guide, leaderboard, members, results, search
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.guard import LOOPBACK, Guard
 from autoresearch.hub.server.operation import to_route
 
-OPERATIONS = [*members.OPERATIONS, *board.OPERATIONS, *guide.OPERATIONS]
+OPERATIONS = [
+    *members.OPERATIONS,
+    *board.OPERATIONS,
+    *git.OPERATIONS,
+    *results.OPERATIONS,
+    *leaderboard.OPERATIONS,
+    *claims.OPERATIONS,
+    *events.OPERATIONS,
+    *brief.OPERATIONS,
+    *search.OPERATIONS,
+    *guide.OPERATIONS,
+]
 
 
 async def refuse(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from autoresearch.errors import HubError
-from autoresearch.hub.server.context import INT64, Call, answer
+from autoresearch.hub.server.context import Call, answer
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import CHANNEL, NUMBER, PAGE, POST, TEXT, array, nullable, record
 from autoresearch.hub.store import board
@@ -39,24 +39,12 @@ async def create_post(call: Call) -> Response:
     return answer(made, 201)
 
 
-def post_number(call: Call) -> int:
-    """The number of a post in the path.
-
-    Raises:
-        HubError: 400.
-    """
-    text = call.path("id")
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > INT64:
-        raise HubError(400, "invalid post id")
-    return int(text)
-
-
 async def show_post(call: Call) -> Response:
-    return answer(board.post(call.hub.db, post_number(call)))
+    return answer(board.post(call.hub.db, call.serial("id", "invalid post id")))
 
 
 async def list_replies(call: Call) -> Response:
-    return answer(board.replies(call.hub.db, post_number(call)))
+    return answer(board.replies(call.hub.db, call.serial("id", "invalid post id")))
 
 
 IN_PATH = {"id": {**NUMBER, "minimum": 1}}

@@ -5,7 +5,7 @@ from typing import Any
 
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
-from autoresearch.hub.store import acts, events
+from autoresearch.hub.store import acts, events, reports
 from autoresearch.hub.store.database import Database, stamp
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
@@ -108,4 +108,6 @@ def create_post(
     written = post(db, made.lastrowid or 0)
     db.run("INSERT INTO found (text, kind, subject) VALUES (?, 'post', ?)", content, str(written["id"]))
     events.append(db, "post", agent, str(written["id"]), {**written, "channel": name}, now)
+    if name == reports.CHANNEL:
+        reports.read_post(db, limits, written, now)
     return written

@@ -14,17 +14,26 @@ NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 class Database:
-    """One connection to the file; another process may hold another."""
+    """One connection to the file; another process may hold another.
 
-    def __init__(self, path: Path):
+    Nothing else in this process may open the file: closing it would give up the locks of SQLite.
+    """
+
+    def __init__(self, path: Path, read_only: bool = False):
         """Open the file, and make its tables if it is new.
+
+        Args:
+            read_only: only read what is there, for a thread that is not the one of the hub.
 
         Raises:
             Damaged: it is no database, or one of a later version.
         """
         self.path = path
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        name = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}"
+        self.connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
         self.connection.row_factory = sqlite3.Row
+        if read_only:
+            return
         try:
             for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
                 self.connection.execute(f"PRAGMA {setting}")
