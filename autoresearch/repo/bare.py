@@ -182,10 +182,10 @@ class Bare(Git):
             stdin="".join(f"update {TIPS}{one} {one}\n" for one in tips),
         )
 
-    def tidy_if_due(self) -> None:
+    def tidy_if_due(self, most_packs: int = MOST_PACKS) -> None:
         """Tidy once there are many packs, unless somebody is at it."""
         num_packs = sum(name.endswith(".idx") for name in os.listdir(self.packs))
-        if num_packs > MOST_PACKS and self.tidying.acquire(blocking=False):
+        if num_packs > most_packs and self.tidying.acquire(blocking=False):
             try:
                 self.tidy()
             finally:
