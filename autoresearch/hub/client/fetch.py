@@ -22,7 +22,7 @@ from autoresearch.repo.quarantine import Quarantine
 
 FETCHED = "refs/agenthub/"
 TRAIN = SHARED[0]
-LIMITS = Limits(unpacked_bytes=512 << 20, objects=100_000)  # a bundle holds the whole history of a commit
+LIMITS = Limits(unpacked_bytes=256 << 20, objects=50_000)  # a bundle holds the whole history of a commit
 
 
 def fetch(api: Api, repo: Repo, name: str) -> tuple[str, str]:
