@@ -15,7 +15,8 @@ from autoresearch.hub.client import fetch
 from autoresearch.hub.client.api import Api, Patience
 from autoresearch.repo import Repo
 
-CASES = [*hostile.bombs(), *[*hostile.corpus()][::4]]  # the hub refuses all of them by the same code
+SAMPLE = [*hostile.bombs(), *[*hostile.corpus()][::4]]  # the hub refuses all of them by the same code
+CASES = [*{one[0]: one for one in SAMPLE}.values()]
 
 
 @pytest.fixture(scope="module")

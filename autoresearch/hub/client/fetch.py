@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from autoresearch.arena import SHARED
 from autoresearch.attempt.static import MOST_BYTES
-from autoresearch.errors import GitFailed, HubError, Refused
+from autoresearch.errors import GitFailed, Refused
 from autoresearch.hub import arrivals, bundle, trees
 from autoresearch.hub.client.api import Api, Request
 from autoresearch.hub.limits import Limits
@@ -87,9 +87,10 @@ def train_of(room: Quarantine, repo: Repo, commit: str) -> str:
         Refused: names the file that differs.
     """
     for path in SHARED:
-        size, content = room.file(commit, path, LIMITS.blob_bytes) or (0, None)
-        if content is None:
+        found = room.file(commit, path, LIMITS.blob_bytes)
+        if not found:
             raise Refused(f"{commit[:7]} must hold {path} but does not")
+        content = found[1]
         if path == TRAIN:
             train = content
         elif not (repo.root / path).is_file() or (repo.root / path).read_bytes() != content:
