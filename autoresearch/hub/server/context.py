@@ -61,6 +61,18 @@ class Hub:
         """Run what takes its time in a thread; it must not touch the connection."""
         return await asyncio.get_running_loop().run_in_executor(self.workers, function, *args)
 
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Call `function(db, *args)` in a thread, on a connection of its own: for reads of more than a few ms."""
+
+        def apart() -> T:
+            db = Database(self.db.path, read_only=True)
+            try:
+                return function(db, *args)
+            finally:
+                db.close()
+
+        return await self.work(apart)
+
 
 @dataclass(frozen=True)
 class Call:

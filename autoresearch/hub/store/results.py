@@ -13,7 +13,7 @@ RESULT = (
     " steps, tokens_m, seed, description, regime, source, post_id, quarantine,"
     f" quarantine = '' AND NOT spare AS counted, {stamp('created')} AS created_at FROM results"
 )
-PAGE = 500
+PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Filter:
         parts += [("status = ?", self.status)] if self.status else []
         parts += [("metric = ?", self.metric)] if self.metric else []
         if self.words:
-            matching = "SELECT CAST(subject AS INTEGER) FROM found WHERE found MATCH ? AND kind = 'result'"
-            parts.append((f"id IN ({matching})", search.to_query(self.words) or '""'))
+            matching = "SELECT CAST(subject AS INTEGER) FROM found WHERE found MATCH ?"
+            parts.append((f"id IN ({matching})", search.to_query(self.words, ("result",))))
         return " AND ".join(text for text, _ in parts), [value for _, value in parts]
 
 
