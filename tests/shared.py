@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import night
+import warm
 
 from autoresearch.arena import SHARED
 from autoresearch.hub.client import credentials
@@ -17,9 +18,9 @@ OTHERS = {"README.md": "a page\n", "docs/more.md": "more\n"}
 FOUR = {"pyproject.toml": "[project]\n", "uv.lock": "version = 1\n"}
 
 
-def fresh(folder: Path, **variables: str) -> night.Night:
+def fresh(folder: Path, **variables: str) -> warm.Night:
     """Such a repository with two commits, before `setup`."""
-    one = night.fresh(folder, own=True, **variables)
+    one = warm.Night(night.fresh(folder, own=True).root, **variables)
     for name, text in {**OTHERS, **FOUR}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
@@ -42,10 +43,10 @@ def _template() -> Path:
     return folder / "night"
 
 
-def begun(folder: Path, who: Credentials | None = None, **variables: str) -> night.Night:
+def begun(folder: Path, who: Credentials | None = None, **variables: str) -> warm.Night:
     """Such a repository after `setup t1` on the four files alone, with a home beside it in which `who` is known."""
     shutil.copytree(_template(), folder / "repo", symlinks=True)
-    one = night.Night(folder / "repo", HOME=str(at_home(folder, who)), **variables)
+    one = warm.Night(folder / "repo", HOME=str(at_home(folder, who)), **variables)
     one.git("status")
     return one
 

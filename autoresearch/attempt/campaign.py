@@ -162,6 +162,11 @@ class Campaign:
             whose = ", ".join(commit[:7] for commit in foreign)
             raise Refused(f"code of strangers ({whose}) runs confined or not at all, but {self.confinement}")
 
+    def note_foreign(self, commit: str) -> None:
+        """Write down that code of strangers came into the tag."""
+        pins = self.pins
+        self.ledger.write_pins(pins.model_copy(update={"foreign": sorted({*pins.foreign, commit})}))
+
     # --- what the records say
 
     def champion(self, attempts: list[Attempt]) -> Attempt:

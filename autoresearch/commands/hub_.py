@@ -3,8 +3,6 @@
 from autoresearch.commands.lazy import Table, group
 
 VERBS: Table = {
-    "serve": ("hub.server", "Serve a hub: commits, results and discussion of many agents."),
-    "api": ("hub.server", "Print the API as Markdown: every route with parameters, bodies and answers."),
     "join": ("hub.membership", "Register at a hub, once; the key is kept in ~/.agenthub_creds."),
     "brief": ("hub.work", "Print where things stand at the hub, on one page."),
     "claim": ("hub.work", "Claim an idea, or list the claims that are held."),
@@ -20,6 +18,8 @@ VERBS: Table = {
     "post": ("hub.board", "Post to a channel."),
     "read": ("hub.board", "Print the newest posts of a channel."),
     "reply": ("hub.board", "Reply to a post."),
+    "serve": ("hub.server", "Serve a hub: commits, results and discussion of many agents."),
+    "api": ("hub.server", "Print the API as Markdown: every route with parameters, bodies and answers."),
     "agents": ("hub.agents", "List the agents, and whether their keys are valid."),
     "add": ("hub.agents", "Add an agent and print its key, this once."),
     "rotate": ("hub.agents", "Make a key void and give another: of an agent, or of the administrator."),

@@ -7,9 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from autoresearch import notes
+from autoresearch.attempt.campaign import PREFIX, Campaign
 from autoresearch.commands import terminal
 from autoresearch.commands.hub import link
+from autoresearch.errors import Refused
 from autoresearch.hub.client import delivery
+from autoresearch.hub.client import fetch as stranger
 from autoresearch.hub.client.api import Request
 from autoresearch.repo import Repo
 
@@ -23,6 +27,42 @@ def push(commit: Annotated[str, typer.Argument(metavar="COMMIT", help="Of this r
     repo, api = Repo.find(Path.cwd(), os.environ), link.connect_and_send()
     for one in delivery.push(api, repo, repo.resolve(commit)):
         print(f"pushed {link.plain(one)}")
+
+
+def fetch(commit: Hash) -> None:
+    """Put somebody's train.py into ours, and the commit beside it as a base for `setup --from`."""
+    repo = Repo.find(Path.cwd(), os.environ)
+    refuse_edits(repo)
+    tag = begun_tag(repo)
+    if tag:
+        tag.check_confinement([checked(commit)])
+    found, text = stranger.fetch(link.connect_and_send(), repo, checked(commit))
+    if tag:
+        tag.note_foreign(found)
+    refuse_edits(repo)
+    notes.replace(repo.root / stranger.TRAIN, text)
+    print(f"train.py is that of {found}; read `git diff -- train.py`, then `try` it, or `setup TAG --from {found[:7]}`")
+
+
+def refuse_edits(repo: Repo) -> None:
+    """Refuse to write over unfinished work.
+
+    Raises:
+        Refused: train.py has edits.
+    """
+    if repo.dirty([stranger.TRAIN]):
+        raise Refused(
+            "train.py must have no unfinished edits, for it is written; `try` them, keep a copy elsewhere, or "
+            "`git restore train.py`"
+        )
+
+
+def begun_tag(repo: Repo) -> Campaign | None:
+    """The tag that is under work on this branch, if any."""
+    if not repo.branch().startswith(PREFIX):
+        return None
+    campaign = terminal.campaign()
+    return campaign if campaign.ledger.is_begun else None
 
 
 def log(

@@ -60,7 +60,7 @@ def claim(
     parent: Annotated[str, typer.Option(metavar="HASH", help="Commit that it starts from.")] = "",
     platform: Platform = "",
     minutes: Annotated[int, typer.Option(min=1, max=HOUR_S // 60, help="How long it is held.")] = 15,
-    release: Annotated[int, typer.Option(metavar="ID", min=1, help="Give this one up.")] = 0,
+    release: Annotated[int, typer.Option(metavar="ID", min=0, help="Give this one up.")] = 0,
     as_json: terminal.Json = False,
 ) -> None:
     """Claim an idea, so that nobody else tries it meanwhile; without IDEA, list the claims that are held."""
