@@ -40,19 +40,33 @@ def with_runs(view: View, board: dict[str, Any], most: int) -> list[dict[str, An
     """The first entries of a board, each with the runs that it stands for."""
     where = (board["platform"], board["regime"], METRIC)
     return [
-        {**entry, "runs": results.runs(view.db, where, entry["train_blob"], entry["commit"], RUNS)}
+        {
+            **entry,
+            "runs": results.runs(view.db, where, entry["train_blob"], entry["commit"], RUNS) if entry["n"] > 1 else [],
+        }
         for entry in board["entries"][:most]
     ]
 
 
 def chart(view: View, board: dict[str, Any], num_marks: int) -> progress.Chart:
-    """The progress of a board, runs without a score included."""
-    firsts = {entry["first_result"]: entry["mean"] for entry in board["records"]}
-    points, steps = [], []
-    for row in results.series(view.db, (board["platform"], board["regime"], METRIC)):
-        is_record = row["id"] in firsts
-        title = f"{number(row['value'])} · {row['agent_id']} · {text.line(row['description'], 80)}"
-        points.append(progress.Point(row["created"], row["value"], title, f"/commit/{row['commit']}", is_record))
-        if is_record:
-            steps.append((row["created"], firsts[row["id"]]))
-    return progress.draw(points, steps, board["sigma"], num_marks)
+    """The progress of a board.
+
+    Args:
+        num_marks: how many of the newest results can be pointed at; records always can.
+    """
+    series = results.series(view.db, (board["platform"], board["regime"], METRIC))
+    means = {entry["first_result"]: entry["mean"] for entry in board["records"]}
+    marked = {number for number, _, _ in series[-num_marks:]} | means.keys()
+    steps = [(at, means[number]) for number, at, _ in series if number in means]
+    old = [(at, value) for number, at, value in series if number not in marked]
+    times = {number: at for number, at, _ in series if number in marked}
+    points = [
+        progress.Point(times[row["id"]], row["value"], _title(row), f"/commit/{row['commit']}", row["id"] in means)
+        for row in results.numbered(view.db, times)
+    ]
+    return progress.draw(old, points, steps, board["sigma"])
+
+
+def _title(row: dict[str, Any]) -> str:
+    score = row["status"] if row["value"] is None else number(row["value"])
+    return f"{score} · {row['agent_id']} · {text.line(row['description'], 80)}"
