@@ -12,6 +12,7 @@ VERBS: Table = {
     "audit": ("hub.agents", "Print what administrators did, newest last."),
     "backup": ("hub.upkeep", "Write all of a hub into one file, also while it is served."),
     "restore": ("hub.upkeep", "Make a hub from a backup, in a folder that is not there yet."),
+    "doctor": ("hub.upkeep", "Check a hub, and mend what was left half done, also while it is served."),
     "gc": ("hub.upkeep", "Pack the commits of a hub anew, also while it is served."),
 }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch.errors import Damaged, GitFailed, Refused
-from autoresearch.hub.folder import DATABASE, GIT
+from autoresearch.hub.folder import DATABASE, REPOSITORY
 from autoresearch.hub.store import Database, commits
 from autoresearch.hub.store.database import stamp
 from autoresearch.repo.bare import Bare
@@ -46,14 +46,17 @@ def write(db: Database, bare: Bare, path: Path, now: int) -> dict[str, Any]:
         aside = folder / path.name
         _pack(folder, aside)
         (folder / "trial").mkdir()
-        _unpack(aside, folder / "trial")
+        _unpack(aside, folder / "trial", bare.env["PATH"])
         os.link(aside, path)  # fails where somebody else has put a file meanwhile
     _sync(path.parent)
     return about
 
 
-def restore(path: Path, folder: Path) -> dict[str, Any]:
+def restore(path: Path, folder: Path, programs: str = os.defpath) -> dict[str, Any]:
     """Make a hub from a backup, in a folder that is not there yet.
+
+    Args:
+        programs: where git is looked for.
 
     Returns:
         What the backup holds.
@@ -69,7 +72,7 @@ def restore(path: Path, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
         made = Path(name) / "hub"
         made.mkdir(mode=0o700)
-        about = _unpack(path, made)
+        about = _unpack(path, made, programs)
         _sync(made)
         os.replace(made, folder)
     _sync(folder.parent)
@@ -105,7 +108,7 @@ def _pack(folder: Path, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _unpack(path: Path, folder: Path) -> dict[str, Any]:
+def _unpack(path: Path, folder: Path, programs: str) -> dict[str, Any]:
     """Make a hub of a backup, in an empty folder, and check all of it."""
     try:
         with tarfile.open(path, "r:") as tar:
@@ -120,7 +123,7 @@ def _unpack(path: Path, folder: Path) -> dict[str, Any]:
     if wrong:
         raise Damaged(f"{path} is not what was written: {wrong[0]} has changed; take another")
     try:
-        _check(folder)
+        _check(folder, programs)
     except (Damaged, GitFailed, sqlite3.DatabaseError) as error:
         raise Damaged(f"{path} must hold all of a hub but: {error}") from error
     for name in (ABOUT, BUNDLE):
@@ -128,9 +131,9 @@ def _unpack(path: Path, folder: Path) -> dict[str, Any]:
     return about
 
 
-def _check(folder: Path) -> None:
+def _check(folder: Path, programs: str) -> None:
     """Open the database, fill the repository, and see that they are whole and agree."""
-    db, bare = Database(folder / DATABASE), Bare(folder / GIT)
+    db, bare = Database(folder / DATABASE), Bare(folder / REPOSITORY, programs)
     try:
         said = db.value("PRAGMA integrity_check")
         if said != "ok" or db.row("PRAGMA foreign_key_check"):
@@ -138,7 +141,7 @@ def _check(folder: Path) -> None:
         tips = commits.tips(db)
         bare.create()
         if tips:
-            bare.take(folder / BUNDLE)
+            bare.unbundle(folder / BUNDLE)
             bare.check()
         if missing := tips - bare.tips():
             raise GitFailed(f"{len(missing)} commits are recorded and not there, as {min(missing)}")

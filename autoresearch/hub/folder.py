@@ -10,7 +10,8 @@ from autoresearch.hub.store import Database
 from autoresearch.ledger import locked
 
 DATABASE = "hub.sqlite"
-GIT = "git"
+REPOSITORY = "git"
+INCOMING = "incoming"  # uploads and quarantines, while a push is under way
 ADMIN_KEY = "admin.key"
 LOCK = "serve.lock"
 

@@ -3,9 +3,11 @@
 It takes nothing in; that is quarantine.py's task. Names of objects that come here are full and of hex digits.
 """
 
+import fcntl
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -46,15 +48,21 @@ class Bare(Git):
             path: where programs are looked for.
         """
         super().__init__(root.absolute(), {"PATH": path})
+        self.tidying = threading.Lock()
         self.env |= {
             **{"GIT_DIR": str(self.root), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull},
             **{"GIT_ATTR_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1"},
         }
 
     @property
+    def objects(self) -> Path:
+        """Folder of the objects."""
+        return self.root / "objects"
+
+    @property
     def packs(self) -> Path:
         """Folder of the packs."""
-        return self.root / "objects" / "pack"
+        return self.objects / "pack"
 
     def create(self) -> None:
         """Make the repository, or what was left unmade."""
@@ -86,19 +94,19 @@ class Bare(Git):
     def infos(self, names: Iterable[str]) -> list[Object | None]:
         """Kinds and sizes of objects, in the order asked for; None for one that is not there."""
         with self._asking(("cat-file", "--batch-check"), names) as output:
-            return [_object(line) for line in output]
+            return [parse_object(line) for line in output]
 
     def contents(self, names: Iterable[str]) -> Iterator[tuple[Object | None, bytes]]:
         """Objects with what they hold, in the order asked for, one in memory at a time."""
         with self._asking(("cat-file", "--batch"), names) as output:
             for line in output:
-                found = _object(line)
+                found = parse_object(line)
                 yield found, output.read(found.size + 1)[:-1] if found else b""
 
     def commits(self) -> set[str]:
         """All commits that are there, whether anything leads to them or not."""
         with self._asking(("cat-file", "--batch-check", "--batch-all-objects", "--unordered"), ()) as output:
-            return {found.name for line in output if (found := _object(line)) and found.kind == "commit"}
+            return {found.name for line in output if (found := parse_object(line)) and found.kind == "commit"}
 
     def file(self, commit: str, path: str, most_bytes: int) -> tuple[int, bytes] | None:
         """Size of a file of a commit, and its bytes if there are at most so many; None where there is no such file.
@@ -107,7 +115,7 @@ class Bare(Git):
             path: without line breaks.
         """
         with self._asking(("cat-file", "--batch"), [f"{commit}:{path}"]) as output:
-            found = _object(output.readline())
+            found = parse_object(output.readline())
             if not found or found.kind != "blob":
                 return None
             return found.size, output.read(found.size) if found.size <= most_bytes else b""
@@ -135,22 +143,21 @@ class Bare(Git):
 
     def bundle(self, commit: str, file: BinaryIO) -> None:
         """Write a bundle of a commit and all that it is built on, for a repository that has nothing."""
-        file.write(f"# v2 git bundle\n{commit} HEAD\n\n".encode())
-        file.flush()
-        pack = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "--window=0", "--quiet")
-        with self._asking(pack, [commit], stdout=file):
-            pass
+        self._bundle({"HEAD": commit}, file, USUAL)
 
     def export(self, tips: Iterable[str], file: BinaryIO) -> None:
-        """Write a bundle of all that the tips lead to, with a reference for each; git can clone it."""
-        names = sorted(tips)
-        file.write("".join(["# v2 git bundle\n", *(f"{one} {TIPS}{one}\n" for one in names), "\n"]).encode())
+        """Write a bundle of all that the tips lead to, with their references; git can clone it."""
+        self._bundle({f"{TIPS}{one}": one for one in sorted(tips)}, file, TIDYING)
+
+    def _bundle(self, refs: Mapping[str, str], file: BinaryIO, bounds: Bounds) -> None:
+        lines = [f"{commit} {name}\n" for name, commit in refs.items()]
+        file.write("".join(["# v2 git bundle\n", *lines, "\n"]).encode())
         file.flush()
         pack = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "--window=0", "--quiet")
-        with self._asking(pack, names, TIDYING, stdout=file):
+        with self._asking(pack, refs.values(), bounds, file):
             pass
 
-    def take(self, bundle: Path) -> None:
+    def unbundle(self, bundle: Path) -> None:
         """Take in what `export` wrote, references and all.
 
         Raises:
@@ -175,20 +182,50 @@ class Bare(Git):
             stdin="".join(f"update {TIPS}{one} {one}\n" for one in tips),
         )
 
-    def is_untidy(self) -> bool:
-        """Whether there are so many packs that `tidy` is due."""
-        return sum(name.endswith(".idx") for name in os.listdir(self.packs)) > MOST_PACKS
+    def tidy_if_due(self) -> None:
+        """Tidy once there are many packs, unless somebody is at it."""
+        num_packs = sum(name.endswith(".idx") for name in os.listdir(self.packs))
+        if num_packs > MOST_PACKS and self.tidying.acquire(blocking=False):
+            try:
+                self.tidy()
+            finally:
+                self.tidying.release()
 
     def tidy(self) -> None:
         """Join small packs and references; nothing is lost, and whoever reads meanwhile is not disturbed."""
-        for args in (("pack-refs", "--all"), ("repack", "--geometric=2", "-d", "--quiet")):
-            with self.reading(*args, bounds=TIDYING):
+        with self.locked():
+            for args in (("pack-refs", "--all"), ("repack", "--geometric=2", "-d", "--quiet")):
+                with self.reading(*args, bounds=TIDYING):
+                    pass
+
+    def collect_garbage(self, tips: Iterable[str], prune: str = "2.weeks.ago") -> None:
+        """Pack everything that the tips lead to; what nothing leads to is dropped at that age.
+
+        Pushes may go on meanwhile, unless `prune` is shorter than one takes.
+        """
+        with self.locked():
+            self.keep(set(tips) - self.tips())
+            with self.reading("gc", "--quiet", f"--prune={prune}", bounds=TIDYING):
                 pass
 
-    def collect_garbage(self, prune: str = "2.weeks.ago") -> None:
-        """Pack everything that a tip leads to; what nothing leads to is dropped at that age."""
-        with self.reading("gc", "--quiet", f"--prune={prune}", bounds=TIDYING):
-            pass
+    @contextmanager
+    def locked(self, kind: int = fcntl.LOCK_SH) -> Iterator[None]:
+        """A lock of `fcntl.flock`: shared among those who write, exclusive for who clears up after those that died.
+
+        Raises:
+            BlockingIOError: it is taken, and `kind` has LOCK_NB.
+        """
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, kind)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def contained(self, index: Path) -> set[str]:
+        """Names of all objects of a pack, by the index beside it."""
+        with index.open("rb") as file, self.reading("show-index", stdin=file) as output:
+            return {line.split()[1].decode() for line in output}
 
     def check(self) -> None:
         """Go through all that the tips lead to.
@@ -200,7 +237,7 @@ class Bare(Git):
             pass
 
 
-def _object(line: bytes) -> Object | None:
+def parse_object(line: bytes) -> Object | None:
     """A line of `cat-file`; a name that is not there, or stands for several, has no size."""
     name, _, rest = line.decode(errors="replace").rstrip("\n").rpartition(" ")[0].partition(" ")
     size = line.rstrip(b"\n").rpartition(b" ")[2]

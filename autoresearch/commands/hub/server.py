@@ -41,7 +41,7 @@ def serve(
 
     with folder.held(data, f"`hub serve` has it (process {os.getpid()})"):
         listening = running.listen(host, port)
-        hub = running.open_hub(data, limits, time.time)
+        hub = running.open_hub(data, limits, time.time, os.environ.get("PATH", os.defpath))
         hub.tally.say = terminal.say
         shown = f"[{host}]" if ":" in host else host
         server = running.Server(hub, listening, (*guard.LOOPBACK, shown, *(name or ())), proxy)

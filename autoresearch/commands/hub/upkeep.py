@@ -1,5 +1,7 @@
-"""hub backup, restore, gc: keep what agents have shared, also while the hub is served."""
+"""hub backup, restore, gc, doctor: keep what agents have shared, also while the hub is served."""
 
+import dataclasses
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +11,11 @@ import typer
 from autoresearch.commands import terminal
 from autoresearch.commands.hub.agents import SHELL
 from autoresearch.commands.hub.server import FOLDER, Data
+from autoresearch.errors import AutoresearchError
 from autoresearch.hub import backup as archive
+from autoresearch.hub import doctor as examination
 from autoresearch.hub import folder
-from autoresearch.hub.store import Database, agents
+from autoresearch.hub.store import Database, agents, commits
 from autoresearch.repo.bare import Bare
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
@@ -20,14 +24,14 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 def backup(file: File, data: Data = FOLDER) -> None:
     """Write all of a hub into one file, and see that it can be restored."""
     db = folder.open_database(data)
-    about = archive.write(db, Bare(data / folder.GIT), file, int(time.time()))
+    about = archive.write(db, repository(data), file, int(time.time()))
     note(db, "backup", str(file), counted(about["counts"]))
     print(f"{file}: {counted(about['counts'])}")
 
 
 def restore(file: File, data: Data) -> None:
     """Make a hub from a backup, in a folder that is not there yet."""
-    about = archive.restore(file, data)
+    about = archive.restore(file, data, programs())
     note(folder.open_database(data), "restore", str(file), f"of {about['created_at']}")
     print(f"{data}: {counted(about['counts'])}, as of {about['created_at']}")
     terminal.say("keys are valid as before; `hub rotate --admin` makes another for the administrator")
@@ -36,14 +40,43 @@ def restore(file: File, data: Data) -> None:
 def gc(data: Data = FOLDER) -> None:
     """Pack the commits anew; what nothing leads to is dropped after two weeks."""
     db = folder.open_database(data)
-    bare = Bare(data / folder.GIT)
+    bare = repository(data)
     before = size_mb(bare.root)
-    bare.collect_garbage()
+    bare.collect_garbage(commits.tips(db))
     with db.transaction():
         db.run("INSERT INTO found (found) VALUES ('optimize')")
     said = f"{before:.1f} MB of commits are {size_mb(bare.root):.1f} MB now"
     note(db, "gc", str(data), said)
     print(said)
+
+
+def doctor(
+    data: Data = FOLDER,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended without loss.")] = False,
+    as_json: terminal.Json = False,
+) -> None:
+    """Look for what a hub that was cut off left half done; each line says what is wrong, or that it is mended."""
+    found = examination.examine(data, repair, programs())
+    if mended := [one for one in found if one.mended]:
+        note(folder.open_database(data), "doctor", str(data), "; ".join(one.kind for one in mended))
+    if as_json:
+        terminal.print_json([dataclasses.asdict(one) for one in found])
+    else:
+        for one in found:
+            print(f"{'mended' if one.mended else 'MEND':<6}  {one.kind}: {one.what}")
+        print("" if found else "nothing is wrong", end="" if found else "\n")
+    if not all(one.mended for one in found):
+        raise AutoresearchError("something needs mending; see `hub doctor --repair`, or the lines above")
+
+
+def programs() -> str:
+    """Where git is looked for."""
+    return os.environ.get("PATH", os.defpath)
+
+
+def repository(data: Path) -> Bare:
+    """The repository of a hub."""
+    return Bare(data / folder.REPOSITORY, programs())
 
 
 def note(db: Database, action: str, subject: str, detail: str) -> None:

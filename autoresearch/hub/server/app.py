@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from autoresearch.errors import HubError
 from autoresearch.hub.pages import site
 from autoresearch.hub.pages.page import problem
-from autoresearch.hub.server import board, brief, claims, events, guide, leaderboard, members, results, search
+from autoresearch.hub.server import board, brief, claims, events, git, guide, leaderboard, members, results, search
 from autoresearch.hub.server.context import Hub, refusal
 from autoresearch.hub.server.guard import LOOPBACK, Guard
 from autoresearch.hub.server.operation import to_route
@@ -20,6 +20,7 @@ from autoresearch.hub.server.operation import to_route
 OPERATIONS = [
     *members.OPERATIONS,
     *board.OPERATIONS,
+    *git.OPERATIONS,
     *results.OPERATIONS,
     *leaderboard.OPERATIONS,
     *claims.OPERATIONS,

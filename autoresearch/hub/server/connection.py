@@ -4,7 +4,6 @@ uvicorn ends idle connections alone; here a request that trickles in and an answ
 there are only so many connections.
 """
 
-import socket
 from http import HTTPStatus
 from typing import Any
 
@@ -38,8 +37,6 @@ class Connection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin, unless there are too many."""
         super().connection_made(transport)
-        # asyncio does so only for sockets that name their protocol; without it an answer waits 40 ms for the client
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > self.most:
             self.turn_away(HubError(503, "too many connections", retry_after_s=5))
 

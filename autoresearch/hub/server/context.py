@@ -17,6 +17,7 @@ from autoresearch.hub.pages.shelf import Shelf
 from autoresearch.hub.server.feed import Bell, Feed
 from autoresearch.hub.server.tally import Tally
 from autoresearch.hub.store import Database
+from autoresearch.repo.bare import Bare
 
 T = TypeVar("T")
 PAGE = 50
@@ -35,8 +36,16 @@ class Hub:
     """Seconds since 1970 UTC."""
     workers: ThreadPoolExecutor
     """For git, backups and exports: whatever takes longer than a millisecond."""
+    bare: Bare
+    """The repository; its own processes, in threads."""
     bell: Bell = field(default_factory=Bell)
     tally: Tally = field(default_factory=lambda: Tally(lambda text: None))
+    reached: Callable[[str], None] = lambda step: None
+    """Called after each step of a push with its name."""
+    publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a pack is moved into the repository and its commits are recorded."""
+    uploading_bytes: int = 0
+    """Of all uploads that are under way."""
     feed: Feed = field(init=False)
     boards: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = field(default_factory=dict)
     """Leaderboards of a metric and a direction, with the version of the results from which they are made."""

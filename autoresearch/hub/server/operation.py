@@ -1,5 +1,6 @@
 """An operation of the API: how it is called, by whom, and what comes back; and the endpoint made from it."""
 
+import errno
 import json
 import math
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from autoresearch.hub.store import agents
 Schema = dict[str, Any]
 """JSON Schema, as OpenAPI 3.1 takes it."""
 Auth = Literal["none", "agent", "admin"]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,16 @@ def to_route(operation: Operation, hub: Hub) -> Route:
             body = await read_object(request, hub.limits.body_bytes) if isinstance(operation.body, dict) else {}
             return await operation.handler(Call(hub, request, agent, body))
         except HubError as error:
-            if error.status == 401:
-                hub.tally.add("no valid key", address_of(request))
-            elif error.status >= 500:
-                hub.tally.add("could not serve", str(error))
-            return refusal(error)
+            refused = error
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            refused = HubError(507, f"the hub cannot write ({error.strerror}); nothing was changed")
+        if refused.status == 401:
+            hub.tally.add("no valid key", address_of(request))
+        elif refused.status >= 500:
+            hub.tally.add("could not serve", str(refused))
+        return refusal(refused)
 
     return Route(operation.path, endpoint, methods=[operation.method])
 

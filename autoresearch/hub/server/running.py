@@ -1,6 +1,7 @@
 """Open a hub that lies in a folder, and serve it."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,15 @@ from typing import Any, cast
 import uvicorn
 
 from autoresearch.errors import Refused
-from autoresearch.hub.folder import ADMIN_KEY, DATABASE, write_secret
+from autoresearch.hub import doctor
+from autoresearch.hub.folder import ADMIN_KEY, DATABASE, INCOMING, REPOSITORY, write_secret
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.server.app import make_app
 from autoresearch.hub.server.connection import Connection
 from autoresearch.hub.server.context import Hub
 from autoresearch.hub.server.guard import LOOPBACK
 from autoresearch.hub.store import Database, agents
+from autoresearch.repo.bare import Bare
 
 NUM_WORKERS = 4
 GRACE_S = 5
@@ -25,14 +28,24 @@ PATIENCE_S = 30.0
 CHECK_TICKS, TELL_TICKS = 10, 600
 
 
-def open_hub(folder: Path, limits: Limits, clock: Callable[[], float]) -> Hub:
+def open_hub(folder: Path, limits: Limits, clock: Callable[[], float], path: str = os.defpath) -> Hub:
     """The hub in a folder; a new one is made, with the key of its administrator in a file that only its owner reads.
+
+    What pushes left over that were cut off is cleared up.
+
+    Args:
+        path: where git is looked for.
 
     Raises:
         Damaged: what lies there is no hub.
+        GitFailed: git is not there, or does not take the repository.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hub = Hub(folder, Database(folder / DATABASE), limits, clock, ThreadPoolExecutor(NUM_WORKERS, "hub"))
+    bare, workers = Bare(folder / REPOSITORY, path), ThreadPoolExecutor(NUM_WORKERS, "hub")
+    hub = Hub(folder, Database(folder / DATABASE), limits, clock, workers, bare)
+    (folder / INCOMING).mkdir(mode=0o700, exist_ok=True)
+    bare.create()
+    doctor.clear_up(hub.db, bare, folder / INCOMING)
     with hub.db.transaction():
         if not hub.db.value("SELECT 1 FROM facts WHERE name = ?", agents.ADMIN_KEY):
             write_secret(folder / ADMIN_KEY, agents.new_admin_key(hub.db))
@@ -47,9 +60,11 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise Refused(f"{host} port {port} must be free but: {error.strerror}; choose another with --port") from error
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited; asyncio leaves it out, at 40 ms a call
+    return listening
 
 
 class Server(uvicorn.Server):

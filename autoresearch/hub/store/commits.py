@@ -14,6 +14,7 @@ HASH = re.compile(r"[0-9a-f]{4,64}")
 WIRE = f"hash, parent_hash, agent_id, message, {stamp('created')} AS created_at"
 NUM_CHILDREN = "(SELECT count(DISTINCT child) FROM parents WHERE parent = commits.hash)"
 NAMED = "(SELECT value FROM json_each(?))"
+FAN = 200  # commits on a page of leaves or children, unless told
 MOST_LINEAGE = 1000
 MOST_ALIKE = 50
 

@@ -17,6 +17,8 @@ WHO = {
     "claim": f"SELECT agent_id, {stamp('created')} AS created_at FROM claims WHERE id = ?",
 }
 
+UNKNOWN = {"agent_id": "", "created_at": ""}
+
 
 def add(db: Database, kind: str, subject: object, text: str) -> None:
     """Make a text findable, in the transaction that stores it."""
@@ -44,4 +46,4 @@ def search(db: Database, text: str, kinds: Iterable[str], limit: int, joined: st
         f" WHERE found MATCH ? AND kind IN ({marks}) ORDER BY rank LIMIT ?",
         *(EXCERPT_TOKENS, query, *wanted, limit),
     )
-    return [{**row, **(db.row(WHO[row["kind"]], row["subject"]) or {})} for row in rows]
+    return [{**row, **(db.row(WHO[row["kind"]], row["subject"]) or UNKNOWN)} for row in rows]
