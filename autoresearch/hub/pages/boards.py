@@ -4,7 +4,7 @@ from typing import Any
 
 from autoresearch.hub.pages import progress
 from autoresearch.hub.pages.page import View
-from autoresearch.hub.pages.words import number
+from autoresearch.hub.pages.words import number, plural
 from autoresearch.hub.store import commits, results
 from autoresearch.hub.store.measurement import METRIC
 from autoresearch.report import text
@@ -52,19 +52,25 @@ def chart(view: View, board: dict[str, Any], num_marks: int) -> progress.Chart:
     """The progress of a board.
 
     Args:
-        num_marks: how many of the newest results can be pointed at; records always can.
+        num_marks: how many of the newest results can be pointed at; records always can be.
     """
     series = results.series(view.db, (board["platform"], board["regime"], METRIC))
-    means = {entry["first_result"]: entry["mean"] for entry in board["records"]}
-    marked = {number for number, _, _ in series[-num_marks:]} | means.keys()
-    steps = [(at, means[number]) for number, at, _ in series if number in means]
-    old = [(at, value) for number, at, value in series if number not in marked]
-    times = {number: at for number, at, _ in series if number in marked}
+    times = {number: at for number, at, _ in series}
+    newest = [number for number, _, _ in series[-num_marks:]]
     points = [
-        progress.Point(times[row["id"]], row["value"], _title(row), f"/commit/{row['commit']}", row["id"] in means)
-        for row in results.numbered(view.db, times)
+        progress.Point(times[row["id"]], row["value"], _title(row), f"/commit/{row['commit']}")
+        for row in results.numbered(view.db, newest)
     ]
-    return progress.draw(old, points, steps, board["sigma"])
+    records = [
+        progress.Point(times[one["first_result"]], one["mean"], _title_of_record(one), f"/commit/{one['commit']}")
+        for one in board["records"]
+        if one["first_result"] in times
+    ]
+    return progress.draw([(at, value) for _, at, value in series[:-num_marks]], points, records, board["sigma"])
+
+
+def _title_of_record(entry: dict[str, Any]) -> str:
+    return f"{number(entry['mean'])}, {entry['label']}, {plural(entry['n'], 'run')} · {text.line(entry['description'], 80)}"
 
 
 def _title(row: dict[str, Any]) -> str:

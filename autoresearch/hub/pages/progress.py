@@ -42,9 +42,8 @@ class Point:
     """Seconds since 1970."""
     value: float | None
     """None for a run without a score."""
-    title: str = ""
-    link: str = ""
-    is_record: bool = False
+    title: str
+    link: str
 
 
 @dataclass(frozen=True)
@@ -72,25 +71,24 @@ class Chart:
     """Outline of the noise around it."""
     ticks_x: list[tuple[float, str]] = field(default_factory=list)
     ticks_y: list[tuple[float, str]] = field(default_factory=list)
-    last: tuple[float, float] | None = None
-    """Height at which the line of records ends, and its value."""
     lane: float | None = None
     """Height of the runs without a score."""
 
 
-def draw(old: Sequence[Old], points: Sequence[Point], steps: Sequence[tuple[int, float]], sigma: float) -> Chart:
+def draw(old: Sequence[Old], points: Sequence[Point], records: Sequence[Point], sigma: float) -> Chart:
     """Lay the chart out; lower values are better.
 
     Args:
-        old: what is drawn, but cannot be pointed at: times and values.
-        points: what can.
-        steps: when a record was set, and the mean of what set it; in the order of time.
+        old: results that are drawn, but cannot be pointed at: times and values.
+        points: results that can.
+        records: what set a record, with its mean, in the order of time.
         sigma: noise of one run; 0 where it is not known.
     """
     chart = Chart()
     every = [*old, *((point.at, point.value) for point in points)]
     if not every:
         return chart
+    steps = [(one.at, one.value) for one in records if one.value is not None]
     begin = min(at for at, _ in every)
     end = max(begin + LEAST_S, max(at for at, _ in every))
     low, high = axis.span(
@@ -101,25 +99,19 @@ def draw(old: Sequence[Old], points: Sequence[Point], steps: Sequence[tuple[int,
         chart.lane, bottom = 1 - LANE / 2, 1 - LANE - 0.02
     scale = Scale(begin, end, low, high, bottom, chart.lane or 1.0)
     for point in points:
-        chart.marks.append(Mark(scale.x(point.at), scale.y(point.value), _kind(point, high), point))
-    chart.marks.sort(key=lambda mark: mark.kind == "record")  # drawn last, on top
+        kind = "crash" if point.value is None else "beyond" if point.value > high else "dot"
+        chart.marks.append(Mark(scale.x(point.at), scale.y(point.value), kind, point))
+    chart.marks += [Mark(scale.x(one.at), scale.y(one.value), "record", one) for one in records]
     chart.dots = scale.dots((at, value) for at, value in old if value is not None)
     chart.crashes = scale.dots((at, value) for at, value in old if value is None)
     if steps:
         chart.best = scale.steps(steps)
-        chart.last = scale.y(steps[-1][1]), steps[-1][1]
         if sigma:
             below = scale.steps([(at, value - sigma) for at, value in steps], backwards=True)
             chart.band = f"{scale.steps([(at, value + sigma) for at, value in steps])}L{below[1:]}Z"
     chart.ticks_y = [(scale.y(value), words) for value, words in axis.ticks(low, high, 4)]
     chart.ticks_x = [(scale.x(at), words) for at, words in times(begin, end)]
     return chart
-
-
-def _kind(point: Point, high: float) -> str:
-    if point.value is None:
-        return "crash"
-    return "record" if point.is_record else "beyond" if point.value > high else "dot"
 
 
 @dataclass(frozen=True)
