@@ -24,6 +24,8 @@ LEAST_CHARS = 40
 
 def clean(text: str) -> str:
     """The text with every character visible; what cannot be seen shows as U+FFFD."""
+    if text.isascii() and text.isprintable():
+        return text
     return PILED.sub(r"\1", UNSEEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 

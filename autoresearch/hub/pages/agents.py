@@ -5,6 +5,7 @@ from typing import Any
 from autoresearch.hub.pages import board
 from autoresearch.hub.pages.page import View
 from autoresearch.hub.store import agents, claims, commits, results, threads
+from autoresearch.hub.store.reports import CHANNEL
 
 FEW = 20
 
@@ -27,5 +28,5 @@ def tell(view: View) -> dict[str, Any]:
         "num_commits": num_commits,
         "of_commits": results.of_commits(db, [one["hash"] for one in pushed]),
         "claims": claims.open_claims(db, "", name, view.now),
-        "posts": board.shown(db, threads.recent(db, FEW, agent=name)),
+        "posts": board.shown(db, threads.recent(db, FEW, agent=name, but=CHANNEL)),
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from autoresearch.hub.pages import progress
 from autoresearch.hub.pages.page import View
-from autoresearch.hub.pages.words import number
+from autoresearch.hub.pages.words import number, plural
 from autoresearch.hub.store import commits, results
 from autoresearch.hub.store.measurement import METRIC
 from autoresearch.report import text
@@ -40,19 +40,39 @@ def with_runs(view: View, board: dict[str, Any], most: int) -> list[dict[str, An
     """The first entries of a board, each with the runs that it stands for."""
     where = (board["platform"], board["regime"], METRIC)
     return [
-        {**entry, "runs": results.runs(view.db, where, entry["train_blob"], entry["commit"], RUNS)}
+        {
+            **entry,
+            "runs": results.runs(view.db, where, entry["train_blob"], entry["commit"], RUNS) if entry["n"] > 1 else [],
+        }
         for entry in board["entries"][:most]
     ]
 
 
 def chart(view: View, board: dict[str, Any], num_marks: int) -> progress.Chart:
-    """The progress of a board, runs without a score included."""
-    firsts = {entry["first_result"]: entry["mean"] for entry in board["records"]}
-    points, steps = [], []
-    for row in results.series(view.db, (board["platform"], board["regime"], METRIC)):
-        is_record = row["id"] in firsts
-        title = f"{number(row['value'])} · {row['agent_id']} · {text.line(row['description'], 80)}"
-        points.append(progress.Point(row["created"], row["value"], title, f"/commit/{row['commit']}", is_record))
-        if is_record:
-            steps.append((row["created"], firsts[row["id"]]))
-    return progress.draw(points, steps, board["sigma"], num_marks)
+    """The progress of a board.
+
+    Args:
+        num_marks: how many of the newest results can be pointed at; records always can be.
+    """
+    series = results.series(view.db, (board["platform"], board["regime"], METRIC))
+    times = {number: at for number, at, _ in series}
+    newest = [number for number, _, _ in series[-num_marks:]]
+    points = [
+        progress.Point(times[row["id"]], row["value"], _title(row), f"/commit/{row['commit']}")
+        for row in results.numbered(view.db, newest)
+    ]
+    records = [
+        progress.Point(times[one["first_result"]], one["mean"], _title_of_record(one), f"/commit/{one['commit']}")
+        for one in board["records"]
+        if one["first_result"] in times
+    ]
+    return progress.draw([(at, value) for _, at, value in series[:-num_marks]], points, records, board["sigma"])
+
+
+def _title_of_record(entry: dict[str, Any]) -> str:
+    return f"{number(entry['mean'])}, {entry['label']}, {plural(entry['n'], 'run')} · {text.line(entry['description'], 80)}"
+
+
+def _title(row: dict[str, Any]) -> str:
+    score = row["status"] if row["value"] is None else number(row["value"])
+    return f"{score} · {row['agent_id']} · {text.line(row['description'], 80)}"

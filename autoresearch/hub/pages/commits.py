@@ -7,7 +7,6 @@ from autoresearch.errors import GitFailed, HubError
 from autoresearch.hub.pages import board, boards, diff, graph
 from autoresearch.hub.pages.page import View, pager
 from autoresearch.hub.store import commits, fans, results, threads
-from autoresearch.repo.bare import Bare
 
 ROWS, OF_FAN = 60, 40
 CHILDREN, MENTIONS = 40, 50
@@ -82,7 +81,7 @@ def _unpushed(view: View, error: HubError) -> dict[str, Any]:
 
 def _changes(view: View, commit: dict[str, Any]) -> tuple[list[diff.File], bool]:
     """The diff against the first parent, and whether that is all of it; of a root, its train.py."""
-    bare, most_bytes = Bare(view.call.hub.folder / "git"), view.call.hub.limits.diff_bytes
+    bare, most_bytes = view.call.hub.bare, view.call.hub.limits.diff_bytes
     try:
         if commit["parent_hash"]:
             told, is_whole = bare.diff(commit["parent_hash"], commit["hash"], most_bytes)

@@ -9,7 +9,7 @@ from autoresearch.hub.store import agents, claims, commits, results, threads
 from autoresearch.hub.store import board as channels
 from autoresearch.hub.store.reports import CHANNEL
 
-CHARTS, TOP, FEW, MARKS = 4, 5, 8, 250
+CHARTS, TOP, FEW, MARKS = 4, 5, 8, 150
 EXCERPT_CHARS = 320
 
 

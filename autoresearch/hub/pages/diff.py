@@ -39,7 +39,7 @@ def parse(diff: str, first: str) -> list[File]:
     files: list[File] = []
     old = new = 0
     in_hunk = False
-    for line in text.clean(diff).split("\n"):
+    for line in _lines(diff):
         if line.startswith("diff --git "):
             files.append(File(_name(line)))
             in_hunk = False
@@ -64,8 +64,13 @@ def parse(diff: str, first: str) -> list[File]:
 
 def whole(name: str, content: str) -> File:
     """A file as it is, with numbers."""
-    lines = enumerate(text.clean(content).splitlines(), 1)
+    lines = enumerate(_lines(content.removesuffix("\n")), 1)
     return File(name, [Line("same", None, number, line[:LINE_CHARS]) for number, line in lines])
+
+
+def _lines(told: str) -> list[str]:
+    """Lines as git counts them: what else ends a line elsewhere is a character here."""
+    return [text.clean(line.removesuffix("\r").replace("\r", "\ufffd")) for line in told.split("\n")]
 
 
 def _name(line: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_LANES = 8
+MOST_LANES = 6
 
 
 @dataclass(frozen=True)

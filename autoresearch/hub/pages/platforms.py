@@ -7,7 +7,7 @@ from autoresearch.hub.pages import boards
 from autoresearch.hub.pages.page import View
 from autoresearch.hub.store import results
 
-ENTRIES, MARKS, FEW = 100, 1000, 20
+ENTRIES, MARKS, FEW = 50, 600, 20
 
 
 def tell(view: View) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Places are shares of the width and the height of the drawing, which is stretched to whatever room there is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch.hub.pages.words import day
@@ -26,6 +26,12 @@ TIME_STEPS = (
     *(86_400 * days for days in (1, 2, 7, 14, 28, 91, 365)),
 )
 NUM_TICKS = 6
+MARGIN = 0.012
+"""Share of the width that stays free at both ends, for half a dot."""
+ROOM = 0.12
+"""Share of the height that stays free below the best."""
+LEAST_S = 60
+Old = tuple[int, float | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,6 @@ class Point:
     """None for a run without a score."""
     title: str
     link: str
-    is_record: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,66 +71,84 @@ class Chart:
     """Outline of the noise around it."""
     ticks_x: list[tuple[float, str]] = field(default_factory=list)
     ticks_y: list[tuple[float, str]] = field(default_factory=list)
-    last: tuple[float, float] | None = None
-    """Height at which the line of records ends, and its value."""
     lane: float | None = None
     """Height of the runs without a score."""
 
 
-def draw(points: Sequence[Point], steps: Sequence[tuple[int, float]], sigma: float, num_marks: int) -> Chart:
+def draw(old: Sequence[Old], points: Sequence[Point], records: Sequence[Point], sigma: float) -> Chart:
     """Lay the chart out; lower values are better.
 
     Args:
-        points: in the order of time.
-        steps: when a record was set, and the mean of what set it.
+        old: results that are drawn, but cannot be pointed at: times and values.
+        points: results that can.
+        records: what set a record, with its mean, in the order of time.
         sigma: noise of one run; 0 where it is not known.
-        num_marks: how many of the newest can be pointed at; records always can.
     """
     chart = Chart()
-    if not points:
+    every = [*old, *((point.at, point.value) for point in points)]
+    if not every:
         return chart
-    low, high = axis.span([p.value for p in points if p.value is not None], [value for _, value in steps], sigma, 0.12)
-    begin, end = points[0].at, max(points[-1].at, points[0].at + 60)
-    chart.lane = 1 - LANE / 2 if any(point.value is None for point in points) else None
-    bottom = 1 - LANE - 0.02 if chart.lane else 1.0
-
-    def x_of(at: float) -> float:
-        return 0.01 + 0.98 * (at - begin) / (end - begin)
-
-    def y_of(value: float) -> float:
-        return bottom * (1 - (min(max(value, low), high) - low) / (high - low))
-
-    old: dict[str, set[tuple[int, int]]] = {"dot": set(), "crash": set()}
-    for place, point in enumerate(points):
-        x = x_of(point.at)
-        y = chart.lane if point.value is None else y_of(point.value)
-        assert y is not None
-        kind = (
-            "crash"
-            if point.value is None
-            else "record"
-            if point.is_record
-            else "beyond"
-            if point.value > high
-            else "dot"
-        )
-        if point.is_record or place >= len(points) - num_marks:
-            chart.marks.append(Mark(x, y, kind, point))
-        else:
-            old["crash" if kind == "crash" else "dot"].add((round(x * GRID_X), round(y * GRID_Y)))
-    chart.marks.sort(key=lambda mark: mark.kind == "record")  # drawn last, on top
-    chart.dots, chart.crashes = (_dots(old[kind]) for kind in ("dot", "crash"))
+    steps = [(one.at, one.value) for one in records if one.value is not None]
+    begin = min(at for at, _ in every)
+    end = max(begin + LEAST_S, max(at for at, _ in every))
+    low, high = axis.span(
+        [value for _, value in every if value is not None], [value for _, value in steps], sigma, ROOM
+    )
+    bottom = 1.0
+    if any(value is None for _, value in every):
+        chart.lane, bottom = 1 - LANE / 2, 1 - LANE - 0.02
+    scale = Scale(begin, end, low, high, bottom, chart.lane or 1.0)
+    for point in points:
+        kind = "crash" if point.value is None else "beyond" if point.value > high else "dot"
+        chart.marks.append(Mark(scale.x(point.at), scale.y(point.value), kind, point))
+    chart.marks += [Mark(scale.x(one.at), scale.y(one.value), "record", one) for one in records]
+    chart.dots = scale.dots((at, value) for at, value in old if value is not None)
+    chart.crashes = scale.dots((at, value) for at, value in old if value is None)
     if steps:
-        corners = [(x_of(at), value) for at, value in steps]
-        chart.best = _steps([(x, y_of(value)) for x, value in corners])
-        chart.last = y_of(steps[-1][1]), steps[-1][1]
+        chart.best = scale.steps(steps)
         if sigma:
-            above = _steps([(x, y_of(value + sigma)) for x, value in corners])
-            below = _steps([(x, y_of(value - sigma)) for x, value in corners], backwards=True)
-            chart.band = f"{above}{below.replace('M', 'L', 1)}Z"
-    chart.ticks_y = [(y_of(value), words) for value, words in axis.ticks(low, high, 4)]
-    chart.ticks_x = [(x_of(at), words) for at, words in times(begin, end)]
+            below = scale.steps([(at, value - sigma) for at, value in steps], backwards=True)
+            chart.band = f"{scale.steps([(at, value + sigma) for at, value in steps])}L{below[1:]}Z"
+    chart.ticks_y = [(scale.y(value), words) for value, words in axis.ticks(low, high, 4)]
+    chart.ticks_x = [(scale.x(at), words) for at, words in times(begin, end)]
     return chart
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From times and values to places."""
+
+    begin: int
+    end: int
+    low: float
+    high: float
+    bottom: float
+    """Height of the worst value."""
+    lane: float
+    """Height of what has no value."""
+
+    def x(self, at: float) -> float:
+        """Place of a time."""
+        return MARGIN + (1 - 2 * MARGIN) * (at - self.begin) / (self.end - self.begin)
+
+    def y(self, value: float | None) -> float:
+        """Place of a value, at the edge where it lies beyond."""
+        if value is None:
+            return self.lane
+        share = (value - self.low) / (self.high - self.low)
+        return self.bottom * (1 - min(1.0, max(0.0, share)))
+
+    def dots(self, pairs: Iterable[Old]) -> str:
+        """A path of lines of no length, one for each place of the grid that is taken."""
+        places = {(round(self.x(at) * GRID_X), round(self.y(value) * GRID_Y)) for at, value in pairs}
+        return "".join(f"M{x} {y}h0" for x, y in sorted(places))
+
+    def steps(self, corners: Sequence[tuple[int, float]], backwards: bool = False) -> str:
+        """A path that keeps each value until the time of the next."""
+        ends = [at for at, _ in corners[1:]] + [self.end]
+        way = [(x, value) for (at, value), end in zip(corners, ends, strict=True) for x in (at, end)]
+        way = way[::-1] if backwards else way
+        return "M" + "L".join(f"{self.x(at) * GRID_X:.1f} {self.y(value) * GRID_Y:.1f}" for at, value in way)
 
 
 def times(begin: int, end: int) -> list[tuple[int, str]]:
@@ -133,15 +156,3 @@ def times(begin: int, end: int) -> list[tuple[int, str]]:
     step = next((step for step in TIME_STEPS if (end - begin) / step <= NUM_TICKS), TIME_STEPS[-1])
     form = "%d %b" if step >= 86_400 else "%d %b %H:%M" if end - begin > 86_400 else "%H:%M"
     return [(at, day(at, form)) for at in range(-(-begin // step) * step, end + 1, step)]
-
-
-def _dots(places: set[tuple[int, int]]) -> str:
-    return "".join(f"M{x} {y}h0" for x, y in sorted(places))
-
-
-def _steps(corners: Sequence[tuple[float, float]], backwards: bool = False) -> str:
-    """A path that goes from each corner to the right edge of its step, then down to the next."""
-    ends = [x for x, _ in corners[1:]] + [0.99]
-    way = [place for (x, y), end in zip(corners, ends, strict=True) for place in ((x, y), (end, y))]
-    way = way[::-1] if backwards else way
-    return "M" + "L".join(f"{x * GRID_X:.1f} {y * GRID_Y:.1f}" for x, y in way)

@@ -15,6 +15,9 @@ RESULT = (
     f" quarantine = '' AND NOT spare AS counted, {stamp('created')} AS created_at FROM results"
 )
 PAGE = 200
+Where = tuple[str, str, str]
+"""A board: platform, regime and metric."""
+ON_BOARD = "platform = ? AND regime = ? AND metric = ? AND quarantine = '' AND NOT spare"
 
 
 @dataclass(frozen=True)
@@ -114,31 +117,28 @@ def of_commits(db: Database, commits: Iterable[str]) -> dict[str, list[dict[str,
     return found
 
 
-def series(db: Database, where: tuple[str, str, str]) -> list[dict[str, Any]]:
-    """What a chart of a board shows, in the order of arrival: what counts, and runs without a score.
-
-    Args:
-        where: platform, regime and metric.
-    """
-    return db.rows(
-        'SELECT id, created, value, agent_id, commit_hash AS "commit", description FROM results WHERE platform = ?'
-        " AND regime = ? AND metric = ? AND quarantine = '' AND NOT spare ORDER BY id",
-        *where,
-    )
+def series(db: Database, where: Where) -> list[tuple[int, int, float | None]]:
+    """Number, time and value of what a chart of a board shows, in the order of arrival, runs without a score included."""
+    rows = db.run(f"SELECT id, created, value FROM results WHERE {ON_BOARD} ORDER BY id", *where)
+    return [tuple(row) for row in rows]
 
 
-def runs(db: Database, where: tuple[str, str, str], blob: str | None, commit: str, limit: int) -> list[dict[str, Any]]:
+def numbered(db: Database, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """Some results, in the order of arrival."""
+    named = "id IN (SELECT value FROM json_each(?))"
+    return [wire(row) for row in db.rows(f"{RESULT} WHERE {named} ORDER BY id", json.dumps([*numbers]))]
+
+
+def runs(db: Database, where: Where, blob: str | None, commit: str, limit: int) -> list[dict[str, Any]]:
     """What counts of one train.py on a board, in the order of arrival.
 
     Args:
-        where: platform, regime and metric.
         blob: of the train.py; None where no commit of it was pushed.
     """
     of_code, code = ("train_blob = ?", blob) if blob else ("substr(commit_hash, 1, 7) = ?", commit[:7])
+    apart = ON_BOARD.replace("platform", "+platform", 1)  # + so that the index of the code is taken
     rows = db.rows(
-        f"{RESULT} WHERE platform = ? AND regime = ? AND metric = ? AND {of_code} AND quarantine = '' AND NOT spare"
-        " AND value IS NOT NULL ORDER BY id LIMIT ?",
-        *(*where, code, limit),
+        f"{RESULT} WHERE {apart} AND {of_code} AND value IS NOT NULL ORDER BY id LIMIT ?", *where, code, limit
     )
     return [wire(row) for row in rows]
 

@@ -1,6 +1,7 @@
 """Posts as people read them: what is new, threads with their replies, what speaks of a commit."""
 
 import json
+import re
 from typing import Any
 
 from autoresearch.hub.store import board
@@ -13,6 +14,7 @@ SHOWN = (
     " FROM posts JOIN channels ON channels.id = channel_id"
 )
 DEEPEST = 100
+NAMED = re.compile("[0-9a-f]{7,64}")
 
 
 def recent(db: Database, limit: int, agent: str = "", but: str = "") -> list[dict[str, Any]]:
@@ -89,4 +91,5 @@ def mentions(db: Database, commit: str, limit: int) -> list[dict[str, Any]]:
         " ORDER BY posts.id LIMIT ?",
         *(f'"{commit[:7]}" *', limit),
     )
-    return rows
+    named = ((row, NAMED.findall(row["content"].lower())) for row in rows)
+    return [row for row, names in named if any(one.startswith(commit) or commit.startswith(one) for one in names)]
