@@ -53,7 +53,7 @@ class Hub:
     """Pages that were made a moment ago."""
 
     def __post_init__(self) -> None:
-        self.feed = Feed(self.db, self.bell)
+        self.feed = Feed(self.db, self.bell, self.limits.stalled_s)
 
     @property
     def now(self) -> int:

@@ -89,15 +89,6 @@ def version(db: Database) -> str:
     return db.value("SELECT value FROM facts WHERE name = 'results_version'")
 
 
-def learn_blob(db: Database, commit: str, blob: str) -> None:
-    """Tell results of a commit, once that was pushed, which train.py they measured."""
-    db.run(
-        "UPDATE results SET train_blob = ? WHERE train_blob IS NULL AND commit_hash >= substr(?, 1, 7)"
-        " AND commit_hash <= ? AND commit_hash = substr(?, 1, length(commit_hash))",
-        *(blob, commit, commit, commit),
-    )
-
-
 def wire(row: dict[str, Any]) -> dict[str, Any]:
     """A row of `RESULT` in the shape of the wire."""
     return {**row, "counted": bool(row["counted"])}
