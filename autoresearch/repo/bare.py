@@ -179,7 +179,8 @@ class Bare(Git):
             if path.exists() and not path.stat().st_size:
                 path.unlink()  # a loss of power emptied it, and git does not write over it
         lines = [f"update {name} {name.removeprefix(TIPS)}" for name in names]
-        self.run("-c", "core.fsync=reference", "update-ref", "--stdin", stdin="\n".join([*lines, ""]))
+        with self._asking(("-c", "core.fsync=reference", "update-ref", "--stdin"), lines, TIDYING):
+            pass  # thousands at once, after a restore, take their time
 
     def tidy_if_due(self, most_packs: int = MOST_PACKS) -> None:
         """Tidy once there are many packs, unless somebody is at it."""
