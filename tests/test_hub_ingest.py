@@ -20,6 +20,7 @@ from hubs import Client, Live, serving
 from autoresearch.hub import arrivals
 from autoresearch.hub.limits import HOUR_S, Limits
 from autoresearch.hub.store import Database
+from autoresearch.repo.bare import TIPS
 
 NUMBERS = itertools.count()
 STEPS = ("admitted", "uploaded", "indexed", "packed", "pack moved", "idx moved", "recording", "recorded", "kept")
@@ -374,3 +375,18 @@ def test_push_into_a_full_database_says_so_and_leaves_nothing(tmp_path: Path) ->
         assert state(live) == before
         live.hub.db.run("PRAGMA max_page_count=1000000")
         clone.push(agent)
+
+
+def test_push_whose_reference_cannot_be_made_is_in_all_the_same(live: Live, agent: Client, clone: Clone) -> None:
+    head = clone.git("rev-parse", "HEAD")
+    lock = live.hub.bare.root / TIPS / f"{head}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("")
+    assert clone.push(agent) == [head] and head not in live.hub.bare.tips()
+    lock.unlink()
+    live.hub.bare.collect_garbage(commits_without_children(live), prune="now")
+    assert head in live.hub.bare.tips() and live.hub.bare.infos([head])[0]
+
+
+def commits_without_children(live: Live) -> list[str]:
+    return [row["hash"] for row in ask(live, "SELECT hash FROM commits WHERE num_children = 0")]

@@ -108,7 +108,7 @@ def _clear_leftovers(incoming: Path, repair: bool) -> Iterator[Finding]:
 
 
 def _clear_halves(bare: Bare, repair: bool) -> Iterator[Finding]:
-    """Packs without an index, which git does not read, what was to become a pack, and locks of git that nobody holds."""
+    """Packs without an index, which git does not read; files that were to become packs; locks that nobody holds."""
     with tempfile.TemporaryFile(dir=bare.root) as file:
         now = os.fstat(file.fileno()).st_mtime  # by the clock of the file system
     packs = {path.name: path for path in bare.packs.iterdir()}
