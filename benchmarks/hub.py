@@ -37,7 +37,7 @@ REFERENCE_PER_S = {"commits?limit=20": 279, "leaves": 18}
 LIMITS_MS = {"reads": 50, "pushes": 500, "events": 250}
 LIMIT_MB = 200
 MANY = 10**9
-NUM_CLIENTS, READS_PER_S, POSTS_PER_S, NUM_POSTS = 4, 100, 2, 40
+NUM_CLIENTS, READS_PER_S, POSTS_PER_S = 4, 100, 2
 
 
 @dataclass
@@ -202,7 +202,7 @@ def make_bundles(folder: Path, filled: hub_data.Filled, number: int) -> list[byt
 
 
 async def measure_events(
-    port: int, keys: list[str], num_listeners: int, statuses: dict[int, int]
+    port: int, keys: list[str], num_listeners: int, num_posts: int, statuses: dict[int, int]
 ) -> list[dict[str, Any]]:
     """How long a post takes to reach everybody who listens."""
     sent: dict[str, float] = {}
@@ -222,17 +222,17 @@ async def measure_events(
         for _ in others:
             await ready.acquire()
         await asyncio.sleep(1 + num_listeners / 500)
-        for number in range(NUM_POSTS):
+        for number in range(num_posts):
             word = f"news {number} {time.time()}"
             sent[word] = time.perf_counter()
             await agent.ask("POST", "/api/channels/discussion/posts", json.dumps({"content": word}).encode())
             await asyncio.sleep(0.25)
         until = time.perf_counter() + 10
-        while len(times) < num_listeners * NUM_POSTS and time.perf_counter() < until:
+        while len(times) < num_listeners * num_posts and time.perf_counter() < until:
             await asyncio.sleep(0.05)
         for one in listeners:
             one.cancel()
-    lost = num_listeners * NUM_POSTS - len(times)
+    lost = num_listeners * num_posts - len(times)
     return [{**told("events", times, LIMITS_MS["events"]), "lost": lost, "listeners": num_listeners}]
 
 
@@ -254,7 +254,7 @@ def measure(num_commits: int, seconds: float, num_listeners: int, num_pushes: in
             async def run() -> list[dict[str, Any]]:
                 rows = await measure_rates(port, keys, seconds, statuses)
                 rows += await measure_mix(port, filled, bundles, seconds, statuses)
-                return rows + await measure_events(port, keys, num_listeners, statuses)
+                return rows + await measure_events(port, keys, num_listeners, 2 + int(2 * seconds), statuses)
 
             rows = asyncio.run(run())
             memory = {"what": "memory", "peak_mb": peak_mb(pid), "limit_mb": LIMIT_MB}

@@ -14,7 +14,7 @@ RESULT = (
     " steps, tokens_m, seed, description, regime, source, post_id, quarantine,"
     f" quarantine = '' AND NOT spare AS counted, {stamp('created')} AS created_at FROM results"
 )
-PAGE = 200
+PAGE = 500
 Where = tuple[str, str, str]
 """A board: platform, regime and metric."""
 ON_BOARD = "platform = ? AND regime = ? AND metric = ? AND quarantine = '' AND NOT spare"
