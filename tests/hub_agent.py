@@ -1,4 +1,4 @@
-"""A scripted agent: goes through the same ideas as every other, and leaves to others what they have claimed or measured."""
+"""A scripted agent: goes through the same ideas as every other, and leaves to them what they claimed or measured."""
 
 import json
 import re
