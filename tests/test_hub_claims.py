@@ -44,7 +44,7 @@ def test_hub_claim_has_one_holder(live: Live, ann: Client, bob: Client) -> None:
     assert made == {
         "id": made["id"], "key": "rope base", "description": "200K", "parent": "a1b2c3d", "platform": "H100",
         "agent_id": "ann", "created_at": "2027-01-15T08:00:00Z", "expires_at": "2027-01-15T08:10:00Z",
-        "closed_at": None, "outcome": "",
+        "closed_at": None, "outcome": "", "settled": [],
     }  # fmt: skip
     refused = bob.post("/api/claims", key="Rope Base", platform="h100")
     assert refused.status_code == 409 and refused.json()["holder"]["id"] == made["id"]
@@ -187,3 +187,16 @@ def test_hub_claim_limit_lets_exactly_as_many_through(tmp_path: Path) -> None:
         ann = live.join("ann")
         codes = [ann.post("/api/claims", key=key).status_code for key in ("a", "a", "b", "c", "a")]
         assert codes == [201, 200, 201, 429, 200]
+
+
+def test_hub_claim_names_what_another_agent_has_measured(tmp_path: Path) -> None:
+    with serving(tmp_path) as live:
+        ann, bob = live.join("ann"), live.join("bob")
+        told = {"commit": "abcdef1", "platform": "H100", "description": "x"}
+        for key, value in (("deeper", 1.5), ("too deep", None)):
+            number = claim(ann, key, platform="H100")["id"]
+            assert ann.post("/api/results", **told, value=value, claim=number).status_code == 201
+        assert [one["agent_id"] for one in claim(bob, "Deeper", platform="H100")["settled"]] == ["ann"]
+        assert claim(bob, "deeper", platform="A100")["settled"] == []
+        assert claim(bob, "too deep", platform="H100")["settled"] == []
+        assert claim(ann, "too deep", platform="A100")["settled"] == []

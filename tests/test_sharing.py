@@ -92,6 +92,21 @@ def test_try_refuses_an_idea_that_another_agent_has(tmp_path: Path) -> None:
         assert one.record(2)["status"] == "keep" and "claim" not in bodies(server, "/api/results")[0]
 
 
+def test_try_refuses_what_another_agent_has_measured(tmp_path: Path) -> None:
+    board, settled = Board(), [{"agent_id": "other", "outcome": "result 7"}]
+
+    def knowing(asked: Asked) -> Answer:
+        return Answer(201, {"id": 5, "settled": settled}) if asked.path == "/api/claims" else board(asked)
+
+    with scripted.serving(knowing) as server:
+        one = shared.begun(tmp_path, server.who)
+        one.edit(LR=0.5)
+        assert "was measured by other (result 7)" in one.refuse("try", "--hub", "-m", "halve LR")
+        assert server.told()[-1] == ("DELETE", "/api/claims/5") and len(one.records()) == 1
+        told(one, "replicate", "--anyway")
+        assert bodies(server, "/api/results")[0]["claim"] == 5
+
+
 def test_try_takes_claim_and_promise_back_when_nothing_begins(tmp_path: Path) -> None:
     with scripted.serving(Board()) as server:
         one = shared.begun(tmp_path, server.who)

@@ -12,7 +12,7 @@ from autoresearch.attempt.campaign import Campaign
 from autoresearch.commands import terminal
 from autoresearch.commands.hub import link
 from autoresearch.errors import HubError, Refused
-from autoresearch.hub.client import delivery, share
+from autoresearch.hub.client import claim, share
 from autoresearch.hub.client.api import Patience
 from autoresearch.hub.client.queue import Queue
 from autoresearch.hub.limits import HOUR_S
@@ -53,18 +53,23 @@ class Partner:
                 f"the commits of this tag must hold {', '.join(arena.SHARED)} alone to be shared; "
                 "begin one with `uv run -m autoresearch setup TAG --hub`"
             )
-        claim = self._claim(idea, anyway)
+        number = self._claim(idea, anyway)
         try:
-            with self.promised(campaign.ledger.numbers()[-1], claim):
+            with self.promised(campaign.ledger.numbers()[-1], number):
                 yield
         except BaseException:
-            self._release(claim)
+            self._release(number)
             raise
 
     @contextmanager
-    def promised(self, after: int, claim: int | None = None) -> Iterator[None]:
-        """Promise to tell of the attempt that the block begins, whatever happens to this process then."""
-        promise = share.promise(self.campaign.tag, after, claim)
+    def promised(self, after: int, number: int | None = None) -> Iterator[None]:
+        """Promise to tell of the attempt that the block begins, whatever happens to this process then.
+
+        Args:
+            after: number of the attempt before it.
+            number: of its claim.
+        """
+        promise = share.promise(self.campaign.tag, after, number)
         self.queue.drop(promise.key)
         self.queue.add(promise)
         try:
@@ -79,32 +84,35 @@ class Partner:
 
     def _claim(self, idea: begin.Idea, anyway: bool) -> int | None:
         """Number of the claim; None where none could be made, which stops nobody."""
+        try:
+            number, why_not = claim.claim(self.api, self._wish(idea))
+        except HubError as error:
+            terminal.say(f"hub: {link.plain(str(error))}; working on without a claim")
+            return None
+        if why_not and not anyway:
+            self._release(number)
+            raise Refused(f"{link.plain(why_not)}; take another idea, or `--anyway` if yours differs after all")
+        return number
+
+    def _wish(self, idea: begin.Idea) -> dict[str, object]:
+        """What is to be claimed: long enough for all its runs, an hour at most."""
         campaign = self.campaign
         champion = campaign.champion(campaign.attempts()).commit
         sources, _ = begin.edited_sources(campaign, champion)
         before, (_, base) = campaign.repo.show(champion, TRAIN), campaign.repo.entry(champion, TRAIN)
-        wish = {
+        runs_s = (idea.max_runs + 2) * (campaign.budget_s + trial.START_UP_S)  # two of them for the champion
+        return {
             "key": share.claim_key(before, sources[TRAIN], idea.description, base),
             "description": idea.description,
             "parent": champion,
             "platform": share.short_platform(campaign.pins.identity.get("platform", "")),
-            "ttl_s": min(HOUR_S, int((idea.max_runs + 2) * (campaign.budget_s + trial.START_UP_S))),
+            "ttl_s": min(HOUR_S, int(runs_s)),
         }
-        try:
-            return int(self.api.post("/api/claims", wish)["id"])
-        except HubError as error:
-            if error.status == 409 and not anyway:
-                raise Refused(f"{link.plain(str(error))}; `--anyway` tries it nevertheless") from error
-            if error.status not in (404, 405, 409):  # a hub may keep no claims
-                terminal.say(f"hub: {link.plain(str(error))}; working on without a claim")
-        except (KeyError, TypeError, ValueError) as error:
-            terminal.say(f"hub: a claim must be answered in the form of the wire but {error!r}; working on without")
-        return None
 
-    def _release(self, claim: int | None) -> None:
+    def _release(self, number: int | None) -> None:
         """Give a claim back, if the hub is there to hear it; else it runs out."""
-        if claim is not None:
+        if number is not None:
             try:
-                delivery.release(self.api, claim)
+                claim.release(self.api, number)
             except HubError as error:
                 terminal.say(f"hub: {link.plain(str(error))}; the claim runs out by itself")

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from autoresearch.arena import SHARED
 from autoresearch.errors import Damaged, HubError, Refused
-from autoresearch.hub.client import share
-from autoresearch.hub.client.api import Api, Request
+from autoresearch.hub.client import claim, share
+from autoresearch.hub.client.api import Api
 from autoresearch.hub.client.queue import Item
 from autoresearch.ledger import Ledger
 from autoresearch.repo import Repo
@@ -51,7 +51,7 @@ class Delivery:
             case "push":
                 push(self.api, self.repo, data["commit"])
             case "release":
-                release(self.api, data["claim"])
+                claim.release(self.api, data["claim"])
             case _:
                 raise Damaged(f"a message must be of a known kind but is {item.kind!r}")
 
@@ -141,12 +141,3 @@ def knows(api: Api, commit: str) -> bool:
             return False
         raise
     return True
-
-
-def release(api: Api, claim: int) -> None:
-    """Give up a claim; one that has ended, or was never there, is fine."""
-    try:
-        api.call(Request("DELETE", f"/api/claims/{claim:d}"))
-    except HubError as error:
-        if error.status not in (403, 404, 405, 409):
-            raise

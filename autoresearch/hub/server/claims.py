@@ -16,13 +16,14 @@ async def claim_idea(call: Call) -> Response:
     try:
         with hub.db.transaction():
             made, is_new = claims.claim(hub.db, hub.limits, call.agent, wish, hub.now)
+            done = claims.settled(hub.db, call.agent, wish)
     except HubError as error:
         if "holder" in error.more:
             error.more["similar"] = await hub.read(claims.similar, wish, hub.now, error.more["holder"]["id"])
         raise
     hub.bell.ring()
     alike = await hub.read(claims.similar, wish, hub.now, made["id"])
-    return answer({**made, "similar": alike}, 201 if is_new else 200)
+    return answer({**made, "similar": alike, "settled": done}, 201 if is_new else 200)
 
 
 async def list_claims(call: Call) -> Response:
@@ -50,7 +51,7 @@ CLAIM = record(
     id=NUMBER, key=TEXT, description=TEXT, parent=TEXT, platform=TEXT, agent_id=TEXT, created_at=TIME,
     expires_at=TIME, closed_at=nullable(TIME), outcome=TEXT,
 )  # fmt: skip
-CLAIMED = record(similar=array(FOUND), **CLAIM["properties"])
+CLAIMED = record(similar=array(FOUND), settled=array(CLAIM), **CLAIM["properties"])
 TAKEN = record(holder=CLAIM, similar=array(FOUND), **ERROR["properties"])
 SECONDS = {**NUMBER, "minimum": 1, "maximum": HOUR_S, "default": claims.TTL_S}
 REFUSALS = {400: "invalid claim id", 403: "the claim of another agent", 404: "claim not found"}
@@ -66,7 +67,8 @@ OPERATIONS = [
             platform=nullable({**TEXT, "maxLength": 128}),
         ),
         detail="Who holds the claim already extends it and is answered 200. `similar` lists open claims and results "
-        "with the same words. A key `replicate:<commit or blob>` allows one more run of a train.py.",
+        "with the same words, `settled` claims of others to this key that ended with a score. "
+        "A key `replicate:<commit or blob>` allows one more run of a train.py.",
     ),
     Operation(
         "GET", "/api/claims", list_claims, "List the claims that are held, oldest first", {200: array(CLAIM)},

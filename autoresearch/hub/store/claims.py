@@ -115,6 +115,16 @@ def similar(db: Database, wish: Wish, now: int, but: int) -> list[dict[str, Any]
     return [one for one in found if one["kind"] == "result" or one["subject"] in still_open][:NUM_SIMILAR]
 
 
+def settled(db: Database, agent: str, wish: Wish) -> list[dict[str, Any]]:
+    """Claims of others to this very idea that a result with a value has closed, newest first."""
+    return db.rows(
+        f"{CLAIM} WHERE key = ? AND closed IS NOT NULL AND (platform IN (?, '') OR ? = '') AND agent_id != ?"
+        " AND outcome IN (SELECT 'result ' || id FROM results WHERE id = CAST(substr(claims.outcome, 8) AS INTEGER)"
+        " AND value IS NOT NULL) ORDER BY claims.id DESC LIMIT ?",
+        *(wish.key, wish.platform, wish.platform, agent, NUM_SIMILAR),
+    )
+
+
 def by_number(db: Database, number: int) -> dict[str, Any]:
     """One claim, open or not.
 

@@ -112,6 +112,7 @@ CREATE TABLE claims (
     outcome TEXT NOT NULL DEFAULT '' -- released, or the id of the result
 );
 CREATE INDEX claims_key ON claims (key, expires) WHERE closed IS NULL;
+CREATE INDEX claims_closed ON claims (key) WHERE closed IS NOT NULL;
 CREATE INDEX claims_of ON claims (agent_id, id);
 
 CREATE TABLE events (
