@@ -25,7 +25,9 @@ class Clone:
         return self.raw(*words, stdin=stdin).decode().strip()
 
     def raw(self, *words: str, stdin: bytes = b"") -> bytes:
-        people = {f"GIT_{who}_{what}": "me@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        people = {
+            f"GIT_{who}_{what}": "me@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
         own = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self.root.parent), **people}
         done = subprocess.run(["git", *words], cwd=self.root, env=own, input=stdin, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()

@@ -156,12 +156,10 @@ def test_bare_check_finds_what_is_missing(bare: Bare, clone: Clone) -> None:
 
 
 def test_quarantine_leaves_nothing_when_it_is_closed(bare: Bare, tmp_path: Path) -> None:
-    room = Quarantine(bare, tmp_path / "hub" / "incoming")
-    with pytest.raises(GitFailed, match="did not receive"), (tmp_path / "x").open("w+b") as file:
-        pack = hostile.Pack()
-        pack.commit(hostile.NOBODY)
-        file.write(pack.done())
-        file.flush()
+    room, pack = Quarantine(bare, tmp_path / "hub" / "incoming"), hostile.Pack()
+    pack.commit(hostile.NOBODY)
+    (tmp_path / "pack").write_bytes(pack.done())
+    with (tmp_path / "pack").open("rb") as file, pytest.raises(GitFailed, match="did not receive"):
         room.take(file, 0)
     room.close()
     assert not [*(tmp_path / "hub" / "incoming").iterdir()]
@@ -195,7 +193,8 @@ def run(script: str, bounds: Bounds) -> bytes:
 
 
 def test_bounded_kills_the_whole_group_at_its_deadline(tmp_path: Path) -> None:
-    script = f"import os, time\nif not os.fork():\n    time.sleep(2)\n    open({str(tmp_path / 'alive')!r}, 'w')\ntime.sleep(60)"
+    child = f"    time.sleep(2)\n    open({str(tmp_path / 'alive')!r}, 'w')\n"
+    script = f"import os, time\nif not os.fork():\n{child}time.sleep(60)"
     begun = time.monotonic()
     with pytest.raises(GitFailed, match=r"longer than 0\.5 s"):
         run(script, Bounds(seconds=0.5))
@@ -214,7 +213,7 @@ def test_bounded_bounds_memory_files_and_processor(tmp_path: Path) -> None:
     wait = "import time\ntime.sleep(0.1)\n"
     with pytest.raises(GitFailed, match="MemoryError"):
         run(f"{wait}bytearray(300 << 20)", Bounds(memory_bytes=200 << 20))
-    with pytest.raises(GitFailed, match="too much of the processor|it was killed"):
+    with pytest.raises(GitFailed, match=r"too much of the processor|it was killed"):
         run(f"{wait}while True: pass", Bounds(seconds=20, cpu_s=1))
     script = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nopen({!r}, 'wb').write(bytes(1 << 20))"
     with pytest.raises(GitFailed, match="wrote too much"):
@@ -238,6 +237,6 @@ def test_bounded_says_why_a_process_failed() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is simulated by /dev/full")
 def test_bounded_tells_of_a_full_disk() -> None:
-    with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb") as full:
+    with open("/dev/full", "wb") as full, pytest.raises(OSError, match="No space left"):  # noqa: SIM117
         with reading(["git", "--version"], Path("/"), {"PATH": PATH}, stdout=full):
             pass

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hub_process import bundle
 from hubs import Live, serving
 from test_hub_admin import hub
 
 from autoresearch.errors import Damaged, Refused
-from autoresearch.hub import backup
+from autoresearch.hub import backup, doctor
 from autoresearch.hub.store import Database
 from autoresearch.repo.bare import Bare
 
@@ -71,7 +73,7 @@ def test_backup_restores_all_of_a_hub(filled: Path, written: Path, tmp_path: Pat
     assert about["created_at"] == "2027-01-15T08:00:00Z"
     assert dump(tmp_path / "hub") == dump(filled)
     assert objects(tmp_path / "hub") == objects(filled) and len(objects(filled)) > 200
-    assert sorted(path.name for path in (tmp_path / "hub").iterdir()) == ["git", "hub.sqlite"]
+    assert sorted(path.name for path in (tmp_path / "hub").iterdir()) == ["git", "hub.sqlite", "incoming"]
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
 
@@ -151,7 +153,7 @@ def test_backup_names_never_leave_the_folder(written: Path, tmp_path: Path) -> N
     path = archive(tmp_path / "b.tar", members(written) | {"../outside": b"x", "/tmp/outside": b"x"})
     backup.restore(path, tmp_path / "in" / "hub")
     assert not (tmp_path / "in" / "outside").exists()
-    assert sorted(one.name for one in (tmp_path / "in" / "hub").iterdir()) == ["git", "hub.sqlite"]
+    assert sorted(one.name for one in (tmp_path / "in" / "hub").iterdir()) == ["git", "hub.sqlite", "incoming"]
 
 
 def test_backup_of_a_broken_hub_is_not_taken_for_one(filled: Path, tmp_path: Path) -> None:
@@ -165,37 +167,35 @@ def test_backup_of_a_broken_hub_is_not_taken_for_one(filled: Path, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["git"]
 
 
-def test_backup_while_agents_write_is_of_one_moment(tmp_path: Path) -> None:
-    """Each round posts to one channel and then to the other: a backup holds as many of the first, or one more."""
+@pytest.mark.slow
+def test_backup_while_agents_push_is_of_one_moment(tmp_path: Path) -> None:
+    """Each round pushes a commit and then posts: a backup holds as many commits as posts, or one more."""
 
-    def talk(live: Live, stop: threading.Event) -> None:
-        agent = live.join("talker")
-        for name in ("a", "b"):
-            agent.post("/api/channels", name=name)
-        while not stop.is_set():
-            for name in ("a", "b"):
-                assert agent.post(f"/api/channels/{name}/posts", content="x" * 2000).status_code == 201
+    def work(live: Live, stop: threading.Event) -> None:
+        agent = live.join("worker")
+        agent.post("/api/channels", name="talk")
+        for number in range(10_000):
+            if stop.is_set():
+                return
+            assert agent.call("POST", "/api/git/push", data=bundle(str(number))).status_code == 201
+            assert agent.post("/api/channels/talk/posts", content=str(number)).status_code == 201
 
-    with serving(tmp_path / "hub") as live:
+    with serving(tmp_path / "hub") as live, ThreadPoolExecutor() as pool:
         stop = threading.Event()
-        thread = threading.Thread(target=talk, args=(live, stop))
-        thread.start()
+        working = pool.submit(work, live, stop)
         for number in range(3):
             hub("backup", tmp_path / f"{number}.tar", "--data", live.hub.folder)
+            hub("gc", "--data", live.hub.folder)
         stop.set()
-        thread.join()
-        total = live.hub.db.value("SELECT count(*) FROM posts")
-    counts = []
+        working.result(60)
+    found = []
     for number in range(3):
-        backup.restore(tmp_path / f"{number}.tar", tmp_path / f"{number}")
-        db = sqlite3.connect(tmp_path / f"{number}" / "hub.sqlite")
-        by_channel = [
-            db.execute("SELECT count(*) FROM posts WHERE channel_id = ?", (one,)).fetchone()[0] for one in (1, 2)
-        ]
-        assert by_channel[0] - by_channel[1] in (0, 1)
-        counts.append(sum(by_channel))
-        db.close()
-    assert 0 < counts[0] < counts[1] < counts[2] <= total
+        counts = backup.restore(tmp_path / f"{number}.tar", tmp_path / f"{number}")["counts"]
+        assert counts["commits"] - counts["posts"] in (0, 1)
+        assert not doctor.examine(tmp_path / f"{number}", repair=False)
+        found.append(counts["commits"])
+    assert found == sorted(set(found))
+    assert not doctor.examine(tmp_path / "hub", repair=False)
 
 
 def test_gc_while_agents_read_keeps_every_commit(filled: Path, tmp_path: Path) -> None:

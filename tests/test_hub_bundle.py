@@ -15,7 +15,6 @@ from autoresearch.errors import HubError
 from autoresearch.hub import bundle
 from autoresearch.hub.limits import Limits
 
-
 USUAL = Limits()
 
 

@@ -87,6 +87,15 @@ def wait_until(holds: Any) -> None:
         time.sleep(0.01)
 
 
+def test_hub_answers_without_waiting_for_acknowledgements(live: Live) -> None:
+    client, seconds = live.anybody(), []
+    for _ in range(20):
+        start = time.monotonic()
+        assert client.get("/api/health").status_code == 200
+        seconds.append(time.monotonic() - start)
+    assert min(seconds[1:]) < 0.03
+
+
 # Long poll
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 import schemathesis
+from hub_process import bundle
 from hubs import Client, Live, serving
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 NUM_EXAMPLES = 15
-KNOWN: dict[str, list[Any]] = {"name": ["results", "discussion"], "id": [1, 2, 3]}
+KNOWN: dict[str, list[Any]] = {"name": ["results", "discussion"], "id": [1, 2, 3], "path": ["train.py"]}
 """Values for parts of paths of which there is something to be found."""
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -39,6 +40,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             agent.post("/api/channels", name=name)
             agent.post(f"/api/channels/{name}/posts", content="first")
             agent.post(f"/api/channels/{name}/posts", content="reply", parent_id=2)
+        pushed = agent.call("POST", "/api/git/push", data=bundle("first"))
+        KNOWN["hash"] = KNOWN["a"] = KNOWN["b"] = pushed.json()["hashes"]
         yield one
 
 

@@ -189,7 +189,7 @@ def test_wire_every_route_asks_for_its_own_key(live: Live, agent: Client) -> Non
     asking = [one for one in OPERATIONS if one.auth != "none"]
     assert asking
     for one in asking:
-        path = re.sub(r"\{\w+\}", "1", one.path)
+        path = re.sub(r"\{\w+\}", "1", one.template)
         wrong = agent if one.auth == "admin" else live.admin()
         for caller in (live.anybody(), wrong, Client(live.url, "0" * 64)):
             answer = caller.call(one.method, path, data=b"{}")
@@ -353,7 +353,7 @@ def test_wire_pages_partition_the_list(agent: Client, long: str) -> None:
 def test_wire_head_is_answered_on_every_get(live: Live, agent: Client) -> None:
     for one in OPERATIONS:
         if one.method == "GET" and "text/event-stream" not in one.answers.values():
-            path = re.sub(r"\{\w+\}", "1", one.path)
+            path = re.sub(r"\{\w+\}", "1", one.template)
             asked, got = agent.call("HEAD", path), agent.get(path)
             assert (asked.status_code, asked.content) == (got.status_code, b""), path
             assert asked.headers.get("Content-Type") == got.headers.get("Content-Type")
@@ -448,6 +448,12 @@ def test_wire_clients_that_trickle_are_cut_off(live: Live, pieces: list[bytes]) 
     assert not received and time.monotonic() - begun < 5
 
 
+def test_wire_client_that_is_idle_between_two_requests_is_not_cut_off(live: Live) -> None:
+    again = head("GET", "/api/health")
+    received = exchange(live, again.replace(b"Connection: close\r\n", b""), again, pause_s=2.5)
+    assert received.count(b"HTTP/1.1 200 ") == 2
+
+
 def test_wire_clients_that_take_no_answer_are_cut_off(tmp_path: Path) -> None:
     with serving(tmp_path / "hub", patience_s=0.2) as live:
         agent = live.join("talker")
@@ -526,6 +532,12 @@ def test_wire_registrations_that_fail_are_not_counted_and_the_admin_is_not_limit
         live.join("two")
         assert live.anybody().post("/api/register", id="three").status_code == 429
         assert live.admin().post("/api/admin/agents", id="three").status_code == 201
+
+
+def test_wire_registration_can_be_left_to_the_administrator(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub", Limits(registrations_per_hour=0)) as live:
+        assert live.anybody().post("/api/register", id="stranger").status_code == 429
+        assert live.admin().post("/api/admin/agents", id="invited").status_code == 201
 
 
 def test_wire_proxy_tells_the_address_only_where_it_is_trusted(tmp_path: Path) -> None:

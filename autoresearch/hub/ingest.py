@@ -7,7 +7,7 @@ last. What a push that was cut off left over, doctor.py clears up.
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import BinaryIO
 
 from autoresearch.errors import GitFailed, HubError
@@ -92,7 +92,8 @@ async def _take_in(hub: Hub, agent: str, file: BinaryIO, sent: bundle.Bundle) ->
             await _publish(hub, agent, room, new)
     finally:
         await hub.work(room.close)
-    await hub.work(hub.bare.keep, sent.heads)
+    with suppress(GitFailed, OSError):  # the push is in; a reference that is missing is made before anything is dropped
+        await hub.work(hub.bare.keep, sent.heads)
     hub.reached("kept")
     hub.workers.submit(hub.bare.tidy_if_due)
 

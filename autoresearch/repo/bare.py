@@ -174,13 +174,13 @@ class Bare(Git):
 
     def keep(self, tips: Iterable[str]) -> None:
         """Give commits a reference each, if they have none."""
-        self.run(
-            "-c",
-            "core.fsync=reference",
-            "update-ref",
-            "--stdin",
-            stdin="".join(f"update {TIPS}{one} {one}\n" for one in tips),
-        )
+        names = [f"{TIPS}{one}" for one in tips]
+        for path in (self.root / name for name in names):
+            if path.exists() and not path.stat().st_size:
+                path.unlink()  # a loss of power emptied it, and git does not write over it
+        lines = [f"update {name} {name.removeprefix(TIPS)}" for name in names]
+        with self._asking(("-c", "core.fsync=reference", "update-ref", "--stdin"), lines, TIDYING):
+            pass  # thousands at once, after a restore, take their time
 
     def tidy_if_due(self, most_packs: int = MOST_PACKS) -> None:
         """Tidy once there are many packs, unless somebody is at it."""

@@ -80,9 +80,9 @@ class Connection(H11Protocol):
             return ("leave",)
         if self.flow.write_paused:
             return ("read", self.cycle, self.drained)
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            return ("send", self.cycle, self.conn.their_state)
-        return ()
+        state = self.conn.their_state
+        is_between = state is h11.IDLE and self.cycle and not self.conn.trailing_data[0]  # uvicorn ends those
+        return ("send", self.cycle, state) if state in (h11.IDLE, h11.SEND_BODY) and not is_between else ()
 
     def _credit(self) -> int:
         """Bytes for which the client is given more time; none for a body that was refused already."""

@@ -31,7 +31,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The description of an API in OpenAPI 3.1."""
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
-        paths.setdefault(one.path, {})[one.method.lower()] = describe(one)
+        paths.setdefault(one.template, {})[one.method.lower()] = describe(one)
     return {
         "openapi": "3.1.0",
         "info": {"title": "autoresearch hub", "version": VERSION, "description": ABOUT},
@@ -64,7 +64,7 @@ def describe(one: Operation) -> dict[str, Any]:
 
 def parameters_of(one: Operation) -> list[dict[str, Any]]:
     """Parameters of path and query."""
-    in_path = {name: one.path_schemas.get(name, TEXT) for name in re.findall(r"\{(\w+)\}", one.path)}
+    in_path = {name: one.path_schemas.get(name, TEXT) for name in re.findall(r"\{(\w+)\}", one.template)}
     given = [("path", name, {"minLength": 1, **schema}) for name, schema in in_path.items()]
     given += [("query", name, schema) for name, schema in one.query.items()]
     found = []

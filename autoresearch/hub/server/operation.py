@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -27,7 +28,7 @@ class Operation:
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    """As Starlette and OpenAPI both write it: `/api/posts/{id}`."""
+    """As Starlette writes it: `/api/posts/{id}`."""
     handler: Handler
     summary: str
     """One line that starts with a verb."""
@@ -41,6 +42,11 @@ class Operation:
     """The schema of the JSON object, or the media type of what is streamed."""
     detail: str = ""
     """More for the reader of the documentation."""
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it, which has no word for a part that spans slashes."""
+        return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
 
 
 def to_route(operation: Operation, hub: Hub) -> Route:

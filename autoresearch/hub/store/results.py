@@ -13,7 +13,7 @@ RESULT = (
     " steps, tokens_m, seed, description, regime, source, post_id, quarantine,"
     f" quarantine = '' AND NOT spare AS counted, {stamp('created')} AS created_at FROM results"
 )
-PAGE = 200
+PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,6 @@ def scored(db: Database, metric: str) -> list[dict[str, Any]]:
 def version(db: Database) -> str:
     """Changes with every change to any result."""
     return db.value("SELECT value FROM facts WHERE name = 'results_version'")
-
-
-def learn_blob(db: Database, commit: str, blob: str) -> None:
-    """Tell results of a commit, once that was pushed, which train.py they measured."""
-    db.run(
-        "UPDATE results SET train_blob = ? WHERE train_blob IS NULL AND commit_hash >= substr(?, 1, 7)"
-        " AND commit_hash <= ? AND commit_hash = substr(?, 1, length(commit_hash))",
-        *(blob, commit, commit, commit),
-    )
 
 
 def wire(row: dict[str, Any]) -> dict[str, Any]:
