@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -152,7 +152,7 @@ class Campaign:
                     f"do not compare; `unset {name}` takes what setup saw"
                 )
 
-    def check_confinement(self, foreign: list[str]) -> None:
+    def check_confinement(self, foreign: Sequence[str]) -> None:
         """Code of strangers must be confined.
 
         Raises:

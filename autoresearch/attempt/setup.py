@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoresearch import arena, knobs, notes, process
@@ -18,7 +19,7 @@ IDENTITY_S = 300.0
 MOVED = ("results.tsv", "notes.md", "notes-archive.md")
 
 
-def prepare_tag(campaign: Campaign, start: str, now: str, foreign: list[str] | None = None) -> Attempt:
+def prepare_tag(campaign: Campaign, start: str, now: str, foreign: Sequence[str] = ()) -> Attempt:
     """Make branch, pins, table, notes and the record of the baseline.
 
     Args:
@@ -33,7 +34,7 @@ def prepare_tag(campaign: Campaign, start: str, now: str, foreign: list[str] | N
     check_tag(campaign, is_begun)
     commit = campaign.pins.baseline if is_begun else repo.resolve(start)
     enter = enter_beside if is_shared(campaign, commit) else enter_whole
-    enter(campaign, commit, foreign or [])
+    enter(campaign, commit, foreign)
     campaign.reached("switched")
     ledger.start_table()
     write_notes(repo.root)
@@ -45,7 +46,7 @@ def is_shared(campaign: Campaign, commit: str) -> bool:
     return campaign.arena.own and set(campaign.repo.files(commit)) == {*arena.SHARED}
 
 
-def enter_whole(campaign: Campaign, commit: str, foreign: list[str]) -> None:
+def enter_whole(campaign: Campaign, commit: str, foreign: Sequence[str]) -> None:
     """Pin what a commit holds, and check its branch out.
 
     Raises:
@@ -72,7 +73,7 @@ def enter_whole(campaign: Campaign, commit: str, foreign: list[str]) -> None:
         repo.run("switch", "--quiet", campaign.branch)
 
 
-def enter_beside(campaign: Campaign, commit: str, foreign: list[str]) -> None:
+def enter_beside(campaign: Campaign, commit: str, foreign: Sequence[str]) -> None:
     """Pin and check out a commit that lacks the tooling: what it leaves out stays where it lies, untracked.
 
     Raises:
@@ -106,7 +107,7 @@ def refuse_edits(dirty: list[str]) -> None:
         )
 
 
-def pin(campaign: Campaign, commit: str, foreign: list[str]) -> None:
+def pin(campaign: Campaign, commit: str, foreign: Sequence[str]) -> None:
     """Fix the pins, or check them where they are fixed."""
     if campaign.ledger.is_begun:
         campaign.check_pins()
@@ -139,7 +140,7 @@ def check_tag(campaign: Campaign, is_begun: bool) -> None:
         raise Refused(f"tag {tag!r} has attempts in git (refs/autoresearch/{tag}/) but no records; choose another")
 
 
-def fix_pins(campaign: Campaign, commit: str, foreign: list[str]) -> None:
+def fix_pins(campaign: Campaign, commit: str, foreign: Sequence[str] = ()) -> None:
     """Pin the frozen files, data and settings; the records of another tag are moved aside first.
 
     Raises:
@@ -166,7 +167,7 @@ def fix_pins(campaign: Campaign, commit: str, foreign: list[str]) -> None:
         identity=identity,
         settings=campaign.settings(),
         previous_tag=make_current(campaign),
-        foreign=foreign,
+        foreign=[*foreign],
     )
     campaign.ledger.write_pins(pins)
 
