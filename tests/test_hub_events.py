@@ -53,8 +53,10 @@ class Listener:
         return before
 
     def event(self) -> dict[str, Any]:
-        """The next event."""
+        """The next event, heartbeats passed over for a while."""
+        until = time.monotonic() + 20
         while True:
+            assert time.monotonic() < until
             block = self.read_to(b"\n\n").decode()
             fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
             if "data" in fields:
