@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-NUM_EXAMPLES = 15
+NUM_EXAMPLES = 10
 KNOWN: dict[str, list[Any]] = {"name": ["results", "discussion"], "id": [1, 2, 3], "path": ["train.py"]}
 """Values for parts of paths of which there is something to be found."""
 CHECKS = [

@@ -17,7 +17,7 @@ from autoresearch.errors import BadConfig
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.store import Database
 
-NUM_ACTS, NUM_ROUNDS = 100, 3
+NUM_ACTS, NUM_ROUNDS = 80, 2
 
 
 @pytest.mark.slow

@@ -51,8 +51,11 @@ class Connection(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form of every refusal."""
-        self.turn_away(HubError(400, "invalid http request"))
+        """Answer what is no HTTP in the form of every refusal; in the midst of another answer there is only an end."""
+        if self.cycle and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            self.turn_away(HubError(400, "invalid http request"))
 
     def turn_away(self, error: HubError) -> None:
         """Answer outside of any request, and close."""
