@@ -203,7 +203,6 @@ def fill(
         add_results(db, filled.commits, num_results, begun, rng)
         add_talk(db, num_posts, num_agents, begun, rng)
     bare.keep(commits.tips(db))
-    bare.tidy()
     db.close()
     return filled
 

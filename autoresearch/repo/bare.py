@@ -26,6 +26,7 @@ SMALL = (  # packs of any size are read through windows of a bounded size, by on
 TIDYING = Bounds(seconds=550, cpu_s=500, memory_bytes=4 << 30, file_bytes=1 << 40)
 DIFFING = Bounds(seconds=5, cpu_s=5, file_bytes=128 << 20)
 MOST_PACKS = 50
+MANY_TIPS = 50
 
 
 class Object(NamedTuple):
@@ -179,8 +180,13 @@ class Bare(Git):
             if path.exists() and not path.stat().st_size:
                 path.unlink()  # a loss of power emptied it, and git does not write over it
         lines = [f"update {name} {name.removeprefix(TIPS)}" for name in names]
-        with self._asking(("-c", "core.fsync=reference", "update-ref", "--stdin"), lines, TIDYING):
-            pass  # thousands at once, after a restore, take their time
+        is_many = len(names) > MANY_TIPS  # then flushed as one file, not one by one
+        flushed = () if is_many else ("-c", "core.fsync=reference")
+        with self._asking((*flushed, "update-ref", "--stdin"), lines, TIDYING):
+            pass
+        if is_many:
+            with self.reading("-c", "core.fsync=reference", "pack-refs", "--all", bounds=TIDYING):
+                pass
 
     def tidy_if_due(self, most_packs: int = MOST_PACKS) -> None:
         """Tidy once there are many packs, unless somebody is at it."""
