@@ -123,6 +123,7 @@ def test_hub_result_defaults_follow_the_value(live: Live) -> None:
         ({"seed": 2**63}, "seed must be a whole number"),
         ({"description": "x" * 2001}, "description must be a text of at most 2000"),
         ({"metric": "two words"}, "metric must be one word"),
+        ({"regime": "\x1b[31m"}, "regime must be one word"),
         ({"idempotency_key": 5}, "idempotency_key must be a text"),
         ({"claim": 1.5}, "claim must be the number or the key"),
     ],

@@ -50,7 +50,7 @@ class Hub:
     """Leaderboards of a metric and a direction, with the version of the results from which they are made."""
 
     def __post_init__(self) -> None:
-        self.feed = Feed(self.db, self.bell)
+        self.feed = Feed(self.db, self.bell, self.limits.stalled_s)
 
     @property
     def now(self) -> int:

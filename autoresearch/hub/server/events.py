@@ -17,7 +17,6 @@ from autoresearch.hub.store import events
 NUM_EVENTS = 100
 WAIT_S = 60
 HEARTBEAT_S = 15
-STALLED_S = 30
 RETRY_S = 3
 LAST = "X-Last-Event-ID"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -71,7 +70,7 @@ class Stream(StreamingResponse):
         """Send what is new until the listener goes, or stalls, or the hub ends."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(STALLED_S):
+            async with asyncio.timeout(self.feed.stalled_s):
                 await send(message)
 
         self.feed.num_listeners += 1
