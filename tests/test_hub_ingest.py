@@ -181,8 +181,8 @@ def test_push_gives_earlier_results_their_blob(live: Live, agent: Client, clone:
     db = Database(live.hub.db.path)
     for name in (head, head[:7], head[:20], *others):
         db.run(
-            "INSERT INTO results (agent_id, commit_hash, platform, metric, status, description, created)"
-            " VALUES (?, ?, 'H100', 'val_bpb', 'keep', '', 1)",
+            "INSERT INTO results (agent_id, commit_hash, platform, metric, status, description, source, created)"
+            " VALUES (?, ?, 'H100', 'val_bpb', 'keep', '', 'api', 1)",
             *(agent.name, name),
         )
     db.close()
