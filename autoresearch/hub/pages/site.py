@@ -2,6 +2,7 @@
 
 from autoresearch.hub.pages import agents, assets, board, claims, commits, dashboard, feed, platforms, results, search
 from autoresearch.hub.pages.page import Tell, page
+from autoresearch.hub.server.openapi import HTML
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import PAGE, TEXT, Schema
 
@@ -18,22 +19,23 @@ PAGES: list[tuple[str, str, Tell, str, dict[str, Schema], str]] = [
     ("/search", "search.html", search.tell, "what a search finds", {"q": TEXT, "kind": TEXT}, ""),
     ("/claims", "claims.html", claims.tell, "who is at what", {}, ""),
 ]  # fmt: skip
-HTML = "text/html"
 
 OPERATIONS = [
     *(
         Operation(
             "GET", path, page(template, tell), f"Show {what} as a page",
-            {200: HTML, **({404: "nothing here"} if unknown else {})}, auth="none", query=query,
+            {200: HTML, **({400: "no such hash or number", 404: "nothing here"} if unknown else {})}, auth="none", query=query,
+            name=f"page_{template.removesuffix('.html')}",
         )
         for path, template, tell, what, query, unknown in PAGES
     ),
     Operation(
         "GET", "/feed", feed.show, "Tell pages that something happened, and of which kind",
         {200: "text/event-stream", 503: "too many listen"}, auth="none", query={"since": TEXT},
+        name="page_feed",
     ),
     Operation(
         "GET", "/static/{name}", assets.show, "Serve the style or the script of the pages",
-        {200: "text/css", 404: "not found"}, auth="none",
+        {200: "text/css", 404: "not found"}, auth="none", name="page_file",
     ),
 ]  # fmt: skip

@@ -24,6 +24,7 @@ PAGED = {
     "X-Total-Count": {"description": "how many there are in all", "schema": NUMBER},
     "Link": {"description": "where the pages before and after this one lie, RFC 8288", "schema": TEXT},
 }
+HTML = "text/html"
 RETRY = {"Retry-After": {"description": "seconds after which to try again", "schema": NUMBER}}
 
 
@@ -44,7 +45,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 def describe(one: Operation) -> dict[str, Any]:
     """One operation."""
     found: dict[str, Any] = {
-        "operationId": one.handler.__name__,
+        "operationId": one.name or one.handler.__name__,
         "tags": [one.handler.__module__.rpartition(".")[2]],
         "summary": one.summary,
     }
@@ -92,6 +93,8 @@ def response(one: Operation, status: int, answer: Schema | str) -> dict[str, Any
     found: dict[str, Any] = {"description": words}
     if isinstance(answer, dict):
         found["content"] = {"application/json": {"schema": answer}}
+    elif is_refusal and HTML in one.answers.values():
+        found["content"] = {HTML: {}}
     elif is_refusal:
         found["content"] = {"application/json": {"schema": ERROR}}
     else:

@@ -42,6 +42,8 @@ class Operation:
     """The schema of the JSON object, or the media type of what is streamed."""
     detail: str = ""
     """More for the reader of the documentation."""
+    name: str = ""
+    """In the description of the API; the handler's own unless told."""
 
     @property
     def template(self) -> str:
