@@ -91,16 +91,19 @@ def usual_steps(campaign: Campaign, attempt: Attempt) -> float:
 def report(campaign: Campaign, attempt: Attempt) -> None:
     """At most 12 lines: what happened, where train.py stands, and what the history says should come next."""
     lines = [f"attempt {attempt.name} {attempt.commit[:7]} {attempt.description}", closing.outcome(attempt)]
-    last = attempt.trials[-1].metrics if attempt.trials else None
+    trained = sorted(
+        (one.metrics for one in attempt.trials if one.metrics.num_steps), key=lambda one: one.num_steps or 0
+    )
+    typical = trained[len(trained) // 2] if trained else None  # of several runs, the one with the median updates
     crash = next((one.crash for one in attempt.trials if one.crash), None)
     if crash and attempt.status == Status.CRASH:
         lines += crash.tail.splitlines()[-3:]
         lines.append(f"the whole of it: `uv run -m autoresearch show {attempt.name}`")
-    elif last and last.num_steps:
-        tokens = f", {last.total_tokens_M:.1f}M tokens" if last.total_tokens_M else ""
+    elif typical and typical.num_steps:
+        tokens = f", {typical.total_tokens_M:.1f}M tokens" if typical.total_tokens_M else ""
         usual = usual_steps(campaign, attempt)
-        pace = f" (champion {usual:.0f})" if usual and abs(last.num_steps / usual - 1) > UNEVEN_FRAC else ""
-        lines.append(f"{last.num_steps} steps{pace}{tokens}, {(last.peak_vram_mb or 0) / 1024:.1f} GB")
+        pace = f" (champion {usual:.0f})" if usual and abs(typical.num_steps / usual - 1) > UNEVEN_FRAC else ""
+        lines.append(f"{typical.num_steps} steps{pace}{tokens}, {(typical.peak_vram_mb or 0) / 1024:.1f} GB")
     lines += closing.whereabouts(campaign, attempt)
     lines += [f"note: {' '.join(notice.split())}" for notice in attempt.notices[:2]]
     lines += closing.directives(campaign, campaign.attempts())[:2]
