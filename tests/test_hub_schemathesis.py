@@ -3,6 +3,7 @@
 Not covered: operations that stream without end.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from hub_process import bundle
 from hubs import Client, Live, serving
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -76,7 +78,8 @@ def call_generated(operation: Any, mode: GenerationMode, callers: dict[str, Clie
         response = case.call(headers={"Authorization": f"Bearer {key}"}, timeout=20)
         case.validate_response(response, checks=CHECKS)
 
-    call()
+    with contextlib.suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else contextlib.nullcontext():
+        call()  # any text is a good name, for one: then nothing is wrong enough
 
 
 @pytest.mark.slow
