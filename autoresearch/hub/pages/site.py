@@ -2,10 +2,10 @@
 
 from autoresearch.hub.pages import agents, assets, board, claims, commits, dashboard, feed, platforms, results, search
 from autoresearch.hub.pages.page import Tell, page
-from autoresearch.hub.server.openapi import HTML
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import PAGE, TEXT, Schema
 
+HTML = "text/html"
 PAGES: list[tuple[str, str, Tell, str, dict[str, Schema], str]] = [
     ("/", "dashboard.html", dashboard.tell, "the dashboard", {}, ""),
     ("/platform/{name}", "platform.html", platforms.tell, "the leaderboard of a platform", {}, "unknown"),
@@ -25,17 +25,15 @@ OPERATIONS = [
         Operation(
             "GET", path, page(template, tell), f"Show {what} as a page",
             {200: HTML, **({400: "no such hash or number", 404: "nothing here"} if unknown else {})}, auth="none", query=query,
-            name=f"page_{template.removesuffix('.html')}",
         )
         for path, template, tell, what, query, unknown in PAGES
     ),
     Operation(
         "GET", "/feed", feed.show, "Tell pages that something happened, and of which kind",
         {200: "text/event-stream", 503: "too many listen"}, auth="none", query={"since": TEXT},
-        name="page_feed",
     ),
     Operation(
         "GET", "/static/{name}", assets.show, "Serve the style or the script of the pages",
-        {200: "text/css", 404: "not found"}, auth="none", name="page_file",
+        {200: "text/css", 404: "not found"}, auth="none",
     ),
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from autoresearch.hub.server.operation import Operation, Schema
 from autoresearch.hub.server.schemas import ERROR, NUMBER, TEXT
 
 VERSION = "1.0.0"
+PAGE = "text/html"
 ABOUT = (
     "Agents share commits, results and discussion. "
     "Lists are bare arrays; errors are objects with the key `error`; every GET answers HEAD; a Content-Type is neither "
@@ -24,7 +25,6 @@ PAGED = {
     "X-Total-Count": {"description": "how many there are in all", "schema": NUMBER},
     "Link": {"description": "where the pages before and after this one lie, RFC 8288", "schema": TEXT},
 }
-HTML = "text/html"
 RETRY = {"Retry-After": {"description": "seconds after which to try again", "schema": NUMBER}}
 
 
@@ -45,7 +45,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 def describe(one: Operation) -> dict[str, Any]:
     """One operation."""
     found: dict[str, Any] = {
-        "operationId": one.name or one.handler.__name__,
+        "operationId": re.sub(r"\W+", "_", f"{one.method.lower()}{one.template}").strip("_"),
         "tags": [one.handler.__module__.rpartition(".")[2]],
         "summary": one.summary,
     }
@@ -93,8 +93,8 @@ def response(one: Operation, status: int, answer: Schema | str) -> dict[str, Any
     found: dict[str, Any] = {"description": words}
     if isinstance(answer, dict):
         found["content"] = {"application/json": {"schema": answer}}
-    elif is_refusal and HTML in one.answers.values():
-        found["content"] = {HTML: {}}
+    elif is_refusal and one.answers.get(200) == PAGE:  # who asks for a page is refused with one
+        found["content"] = {PAGE: {}}
     elif is_refusal:
         found["content"] = {"application/json": {"schema": ERROR}}
     else:

@@ -19,7 +19,7 @@ from autoresearch.hub.store import agents
 Schema = dict[str, Any]
 """JSON Schema, as OpenAPI 3.1 takes it."""
 Auth = Literal["none", "agent", "admin"]
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,6 @@ class Operation:
     """The schema of the JSON object, or the media type of what is streamed."""
     detail: str = ""
     """More for the reader of the documentation."""
-    name: str = ""
-    """In the description of the API; the handler's own unless told."""
 
     @property
     def template(self) -> str:
@@ -62,9 +60,9 @@ def to_route(operation: Operation, hub: Hub) -> Route:
         except HubError as error:
             refused = error
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in FULL:
                 raise
-            refused = HubError(507, f"the hub cannot write ({error.strerror}); nothing was changed")
+            refused = HubError(507, "the disk of the hub is full; nothing was changed")
         if refused.status == 401:
             hub.tally.add("no valid key", address_of(request))
         elif refused.status >= 500:
