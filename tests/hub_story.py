@@ -241,8 +241,7 @@ class Teller:
     def __init__(self, db: Database, arrivals: dict[int, commits.Arrival]):
         self.db, self.arrivals = db, arrivals
         self.lead, self.best = "", math.inf  # on H100
-        self.talk = [*TALK]
-        self.posted: list[str] = []
+        self.talk, self.posted = [*TALK], []
 
     def begin(self) -> None:
         """Agents and channels."""
