@@ -1,7 +1,7 @@
 """How fast does `suggest` find good numbers? Against random draws and turning one constant at a time.
 
     uv run --extra search benchmarks/suggest.py --sweep   # real runs of train.py, written to suggest_sweep.json
-    uv run --extra search benchmarks/suggest.py           # the table of docs/agents.md, on a surrogate of that sweep
+    uv run --extra search benchmarks/suggest.py           # a table, on a surrogate of that sweep
 
 The surrogate is the mean of a Gaussian process through the sweep, plus the noise of one run as the sweep measured it;
 what is compared is its true value, without noise, at the best that each way has kept after so many runs.
@@ -123,7 +123,7 @@ def play(way: Way, turned: list[Dial], world: Surrogate, seed: int) -> Iterator[
     start = tuple(dial.place(dial.value) for dial in turned)
     scores = [world.true(start) + rng.gauss(0, world.sigma) for _ in range(2)]
     samples = [Sample(start, statistics.fmean(scores), 2)]
-    champion, level = start, world.true(start)
+    level = world.true(start)
     for _ in range(BUDGET):
         places = way(turned, samples, world.sigma, rng)
         places = tuple(dial.place(value) for dial, value in zip(turned, values_at(turned, places), strict=True))
@@ -132,9 +132,8 @@ def play(way: Way, turned: list[Dial], world: Surrogate, seed: int) -> Iterator[
         noise = verdict.Noise(world.sigma, 10)
         judged = verdict.decide([score], scores, noise, verdict.Terms(max_runs=1))
         if judged.decision == "keep":
-            champion, scores, level = places, [score], world.true(places)
+            scores, level = [score], world.true(places)
         yield level
-    assert champion
 
 
 def main() -> None:

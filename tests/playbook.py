@@ -28,6 +28,7 @@ VERB_MARKS = {
     "begin": "autoresearch setup",
     "wait": "autoresearch wait",
     "review": "autoresearch status",
+    "suggest": "autoresearch suggest",
     "try": "autoresearch try",
     "analyze": "autoresearch analyze",
     "mend": "git restore",

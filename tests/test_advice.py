@@ -67,6 +67,14 @@ def test_dials_refuse_a_range_that_is_none(words: str) -> None:
         dials_of(f"LR = 0.5  # range: {words}\n", "")
 
 
+def test_dials_keep_zero_momenta_and_batches_where_they_may_be() -> None:
+    source = "X = 0.0  # range: -1..1\nMUON_MOMENTUM = 0.95\nDEVICE_BATCH_SIZE = 4\n"
+    x, momentum, batch = dials_of(source, "")
+    assert x.place(0.0) == 0.5 and x.at(0.5) == 0.0
+    assert momentum.low > 0.8 and momentum.high < 1.0 and momentum.at(momentum.place(0.95)) == 0.95
+    assert {batch.at(place / 10) for place in range(11)} == {1, 2, 4, 8, 16}
+
+
 def test_dials_name_an_unknown_constant() -> None:
     with pytest.raises(Refused, match=r"RATE must be numeric.*known: .*LR"):
         dials_of(SOURCE, "", ["RATE"])
@@ -143,7 +151,20 @@ def test_samples_are_the_attempts_that_changed_numbers_alone(tmp_path: Path) -> 
     champion = campaign.champion(campaign.attempts())
     turned = dials_of(campaign.repo.show(champion.commit, "train.py"), "", ["LR", "DEPTH"])
     samples = samples_of(campaign, turned)
-    assert len(samples) == 2 and samples[0].loss is not None and samples[1].loss is not None
+    assert len(samples) == 3 and [one.loss is None for one in samples] == [False, False, False]  # 3.0 is out of range
+
+
+def test_samples_rank_what_led_to_the_champion_as_it_was_measured(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    for number, value in enumerate((0.9, 0.7, 0.4)):
+        one.attempt(f"rate {number}", "--once", LR=value)
+    assert [row["status"] for row in one.rows()] == ["keep"] * 4
+    campaign = Campaign.open(one.root, one.env, lambda text: None)
+    champion = campaign.champion(campaign.attempts())
+    (dial,) = dials_of(campaign.repo.show(champion.commit, "train.py"), "", ["LR"])
+    samples = samples_of(campaign, [dial])
+    by_value = {dial.at(sample.places[0]): sample.loss or 0.0 for sample in samples}
+    assert list(by_value) == [0.4, 1.0, 0.9, 0.7] and by_value[0.4] < by_value[0.7] < by_value[0.9] < by_value[1.0]
 
 
 def test_suggest_verb_tells_and_applies(tmp_path: Path) -> None:
@@ -155,6 +176,7 @@ def test_suggest_verb_tells_and_applies(tmp_path: Path) -> None:
     assert len(facts["suggestions"]) == 2 and set(facts["ranges"]) == {"LR", "DEPTH"}
     done = one.run("suggest", "--only", "LR,DEPTH", "--apply")
     wanted = facts["suggestions"][0]["values"]
+    assert wanted
     for key, value in wanted.items():
         assert f"\n{key} = {value!r}\n" in one.text("train.py")
     assert "try -m" in done.stderr

@@ -140,4 +140,6 @@ def test_result_line_reads_long_hostile_posts_at_once():
     start = time.perf_counter()
     for text in ("commit:" * 5000, f"{HEAD} " * 600, "commit:a1b2c3d platform:" + " ,;" * 10000, "`*" * 16000):
         parse_lines(text)
+    for digits in (f"val_bpb:{'1' * 8000}x", f"val_bpb:{'1' * 200} vram_gb:{'1' * 5000}x"):
+        assert parse_lines(f"commit:a1b2c3d platform:H100 {digits}") == []
     assert time.perf_counter() - start < 1

@@ -92,6 +92,9 @@ def test_pause_grows_while_nothing_comes_of_it_and_starts_anew_after_an_attempt(
         ("usage limit reached, resets in 2 hours", 7200),
         ("429: retry after 999999 hours", 6 * 3600),
         (f"429: retry after {'9' * 5000} s", 6 * 3600),
+        ("429: please try again in 486ms", 60),
+        ("429\nretry-after: 90", 90),
+        ("429: retry with 8 heads", 60),
     ],
 )
 def test_pause_is_as_long_as_the_service_asks(tail: str, seconds: float) -> None:
@@ -100,7 +103,8 @@ def test_pause_is_as_long_as_the_service_asks(tail: str, seconds: float) -> None
 
 def test_limited_is_only_who_left_with_a_failure() -> None:
     assert life(tail=LIMITED).is_limited
-    assert not life(tail=LIMITED, exit_code=0).is_limited and not life(tail=LIMITED, exit_code=None).is_limited
+    assert not life(1, 0, LIMITED).is_limited and not life(tail=LIMITED, exit_code=None).is_limited
+    assert life(0, 0, LIMITED).is_limited and rules.pause_s([life(12, 1, LIMITED)]) == 60
     assert not life(tail="FAIL: learning rate 1.429 limits nothing").is_limited
 
 

@@ -94,6 +94,17 @@ def test_setup_beside_leaves_every_file_where_it_lies(tmp_path: Path) -> None:
     assert untracked == {".gitignore", "README.md", "docs/", "mine.txt", "rules.txt", "staged.txt"}
 
 
+def test_setup_beside_refuses_to_lose_what_is_staged_alone(tmp_path: Path) -> None:
+    one = shared.fresh(tmp_path)
+    (one.root / "README.md").write_text("staged words\n")
+    one.git("add", "README.md")
+    (one.root / "README.md").write_text(one.git("show", "HEAD:README.md") + "\n")
+    assert one.git("diff", "--name-only", "HEAD") == ""
+    with pytest.raises(Refused, match=r"README\.md is staged otherwise"):
+        begin(one, root_of(one))
+    assert "staged words" in one.git("diff", "--cached")
+
+
 def test_setup_beside_goes_on_as_setup_does(tmp_path: Path) -> None:
     one = shared.fresh(tmp_path)
     root = root_of(one)

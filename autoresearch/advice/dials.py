@@ -11,7 +11,8 @@ from autoresearch.errors import Refused
 
 COMMENT = re.compile(r"#.*?\brange: *(\S+?)\.\.(\S+)(.*)")
 FIXED = re.compile(r"#.*?\brange: *none\b")
-SHARE = re.compile(r"(FRAC|RATIO|MOMENTUM|BETA\d*|START)$")
+SHARE = re.compile(r"(FRAC|RATIO)$")
+NEAR_ONE = re.compile(r"(MOMENTUM|BETA\d*|START)$")  # what counts of these is the distance to 1
 SPREAD = 3.0  # without a stated range, a constant may become this many times larger or smaller
 
 
@@ -32,7 +33,8 @@ class Dial:
 
     def place(self, value: float) -> float:
         """Where a value lies in the range, 0 to 1."""
-        low, high, here = (math.log(x) if self.is_log else x for x in (self.low, self.high, value or self.low))
+        here = max(value, self.low) if self.is_log else value
+        low, high, here = (math.log(x) if self.is_log else x for x in (self.low, self.high, here))
         return min(1.0, max(0.0, (here - low) / (high - low)))
 
     def at(self, place: float) -> float:
@@ -42,7 +44,10 @@ class Dial:
         value = math.exp(value) if self.is_log else value
         if self.is_power:
             return 2 ** round(math.log2(value))
-        return round(value) if self.is_whole else float(f"{value:.3g}")
+        if self.is_whole:
+            return round(value)
+        written = float(f"{value:.3g}")
+        return self.value if written == float(f"{self.value:.3g}") else written
 
 
 def dials_of(source: str, scale: str, only: Sequence[str] = ()) -> list[Dial]:
@@ -74,7 +79,7 @@ def dials_of(source: str, scale: str, only: Sequence[str] = ()) -> list[Dial]:
 
 def _dial(key: str, value: float, line: str) -> Dial | None:
     """A dial; None where nothing says how far it may go."""
-    whole = isinstance(value, int)
+    whole, power = isinstance(value, int), _is_power(value, 2 if key.endswith("BATCH_SIZE") else 16)
     if FIXED.search(line):
         return None
     if stated := COMMENT.search(line):
@@ -85,16 +90,18 @@ def _dial(key: str, value: float, line: str) -> Dial | None:
         is_log = "log" in stated[3]
         if not low < high or (is_log and low <= 0) or not low <= value <= high:
             raise Refused(f"the range of {key} must rise and hold {value} but is {stated[1]}..{stated[2]}")
-        return Dial(key, value, low, high, is_log, whole, _is_power(value))
+        return Dial(key, value, low, high, is_log, whole, power)
     if SHARE.search(key) and 0 <= value <= 1 and not whole:
         return Dial(key, value, 0.0, min(1.0, max(2 * value, 0.2)))
+    if NEAR_ONE.search(key) and 0.5 < value < 1:
+        return Dial(key, value, max(0.5, 1 - SPREAD * (1 - value)), 1 - (1 - value) / SPREAD)
     if value <= 0:
         return None
-    if whole and not _is_power(value) and value < 32:
+    if whole and not power and value < 32:
         return Dial(key, value, max(1, value // 2), value * 2, False, True)
-    spread = 4.0 if _is_power(value) else SPREAD
-    return Dial(key, value, value / spread, value * spread, True, whole, _is_power(value))
+    spread = 4.0 if power else SPREAD
+    return Dial(key, value, max(1.0, value / spread) if power else value / spread, value * spread, True, whole, power)
 
 
-def _is_power(value: float) -> bool:
-    return isinstance(value, int) and value >= 16 and value & (value - 1) == 0
+def _is_power(value: float, least: int = 16) -> bool:
+    return isinstance(value, int) and value >= least and value & (value - 1) == 0

@@ -69,7 +69,7 @@ def suggest(
         raise BadConfig("`suggest` needs more packages; run `uv run --extra search -m autoresearch suggest`") from error
     rng = np.random.default_rng(seed)
     ran = [one for one in samples if one.loss is not None]
-    model = Model(ran, sigma)
+    truth = model = Model(ran, sigma)
     champion = np.array(samples[0].places)
     importance = model.importance(champion) if len(ran) > 1 else []
     best = float(model.predict(np.array([one.places for one in ran]))[0].min())
@@ -83,7 +83,7 @@ def suggest(
         place = pool[chosen]
         values = {dial.key: dial.at(x) for dial, x in zip(dials, place, strict=True)}
         changed = {dial.key: values[dial.key] for dial in dials if values[dial.key] != dial.value}
-        gain, spread = model.difference(champion, place)
+        gain, spread = truth.difference(champion, place)
         suggestions.append(Suggestion(changed, gain, spread, float(runs[chosen])))
         model = model.with_sample(Sample(tuple(place), float(mean[chosen])))
         pool = np.delete(pool, chosen, axis=0)
@@ -143,23 +143,26 @@ def ask(dials: Sequence[Dial], samples: Sequence[Sample], sampler: Sampler, seed
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space: dict[str, Any] = {dial.key: optuna.distributions.FloatDistribution(0, 1) for dial in dials}
+    worst = max(one.loss for one in samples if one.loss is not None)
+    trials = [
+        optuna.trial.create_trial(
+            value=worst if one.loss is None else one.loss,
+            params=dict(zip(space, one.places, strict=True)),
+            distributions=space,
+            constraints={"runs": 1.0 if one.loss is None else -1.0},
+        )
+        for one in samples
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is experimental
-        if sampler == "cmaes":
-            start = dict(zip(space, samples[0].places, strict=True))
-            chosen: Any = optuna.samplers.CmaEsSampler(x0=start, sigma0=STEP, seed=seed)
+        if sampler == "tpe":
+            chosen: Any = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=len(dials), seed=seed)
+        elif len(samples) > len(dials):  # enough to begin from (Nomura et al. 2021)
+            ran = [trial for trial, one in zip(trials, samples, strict=True) if one.loss is not None]
+            chosen = optuna.samplers.CmaEsSampler(source_trials=ran, seed=seed)
         else:
-            chosen = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=len(dials), seed=seed)
+            start = dict(zip(space, samples[0].places, strict=True))
+            chosen = optuna.samplers.CmaEsSampler(x0=start, sigma0=STEP, seed=seed)
         study = optuna.create_study(sampler=chosen)
-        worst = max(one.loss for one in samples if one.loss is not None)
-        for one in samples:
-            crashed = one.loss is None
-            study.add_trial(
-                optuna.trial.create_trial(
-                    value=worst if crashed else one.loss,
-                    params=dict(zip(space, one.places, strict=True)),
-                    distributions=space,
-                    constraints={"runs": 1.0 if crashed else -1.0},
-                )
-            )
+        study.add_trials(trials)
         return [tuple(study.ask(space).params[name] for name in space) for _ in range(ASKED)]

@@ -34,8 +34,11 @@ def main(
     campaign = terminal.campaign()
     terminal.end_orderly()
     if gpus:
-        words = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else ["drive"]
-        table = fleet.drive(campaign, fleet.devices_of(gpus), fleet.without_gpus(words), agent, terminal.say)
+        words = ["drive", "--hours", str(hours), "--patience", str(patience), "--cost-command", cost_command]
+        words += [] if max_attempts is None else ["--max-attempts", str(max_attempts)]
+        words += [] if max_cost is None else ["--max-cost", str(max_cost)]
+        words += [*["--stop-on-plateau"] * stop_on_plateau, "--confirm" if confirm else "--no-confirm"]
+        table = fleet.drive(campaign, fleet.devices_of(gpus), words, agent, terminal.say)
         run_verb(campaign, "report", "--ledger", str(table), "--metric", campaign.arena.metric.name)
         return
     limits = Limits(hours, max_attempts, max_cost, stop_on_plateau, 60 * patience)
@@ -44,8 +47,9 @@ def main(
         if lock is None:
             raise Busy(f"another `drive` keeps {campaign.tag}; see {watch.journal.heartbeat}")
         reason = watch.run()
-    print(reason)
-    finish(campaign, confirm)
+        print(reason, flush=True)
+        finish(campaign, confirm)
+        watch.close(reason)
     if not any(one.status in (Status.KEEP, Status.DISCARD) for one in watch.attempts()):
         raise NoGoodTrial(f"nothing was measured in this night; see {watch.journal.folder}")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from autoresearch.records import Status
 
 NOTHING = "---"
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"  # one way to read each: else it takes cubic time
 NO_NUMBER = r"-+|[–—]|n/?a|none|null|nan|[+-]?inf(?:inity)?"
 LINE = re.compile(
     rf"""(?<!\w)commit:\s*(?P<commit>[0-9a-f]{{7,64}}) [\s,;]+
@@ -24,6 +24,7 @@ MARKUP = re.compile("[`*]")
 OPENING = re.compile("([`*]+)commit:", re.IGNORECASE)
 PLATFORM = re.compile(r"[\w.+()/×-]+")
 PLATFORM_CHARS = 64
+LINE_CHARS = 8192
 MARKS = {
     status: re.compile(rf"\b{status.upper()}(?:ED)?\b|[(\[]\s*(?i:{status}(?:ed)?)\b")
     for status in (Status.CRASH, Status.DISCARD)
@@ -55,7 +56,8 @@ class ResultLine:
 
 def parse_lines(text: str) -> list[ResultLine]:
     """All results that a text reports, in its order; whatever else it says is passed over."""
-    found = (parse_line(line) for line in text.splitlines() if not line.lstrip().startswith(">"))
+    lines = (line for line in text.splitlines() if len(line) <= LINE_CHARS and not line.lstrip().startswith(">"))
+    found = (parse_line(line) for line in lines)
     return [line for line in found if line]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from autoresearch.process import Deadline, Launch
 
 PERIOD_S = 60.0
-LIMIT_S = 60.0
+LIMIT_S = 10.0
 
 
 class Meter:
@@ -16,7 +16,9 @@ class Meter:
 
     def __init__(self, command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]):
         self.command, self.folder, self.log, self.variables = list(command), folder, log, variables
-        self.before = 0.0
+        self.before: float | None = None
+        """The first answer of the night."""
+        self.last = 0.0
         self.spent: float | None = None
         """Since the night began; None: unknown or not watched."""
         self.num_failures = 0
@@ -30,7 +32,15 @@ class Meter:
         self.asked = now
         found = self.ask(say)
         self.num_failures = 0 if found is not None else self.num_failures + 1
-        self.spent = self.spent if found is None else found - self.before
+        if found is not None:
+            self.take(found)
+
+    def take(self, found: float) -> None:
+        """Take note of an answer; one below the last means that the command began to count anew."""
+        self.before = found if self.before is None else self.before
+        if found < self.last:
+            self.before -= self.last
+        self.last, self.spent = found, found - self.before
 
     def ask(self, say: Callable[[str], None]) -> float | None:
         """The number that the command prints; None when it fails or prints none."""

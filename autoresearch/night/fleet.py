@@ -1,5 +1,6 @@
 """One agent for each device: a worktree, a tag and a watch of its own, and one table over all."""
 
+import json
 import re
 import sys
 import time
@@ -7,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoresearch import ledger
+from autoresearch import ledger, process
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import BadConfig, NoGoodTrial
 from autoresearch.ledger import Ledger
 from autoresearch.notes import replace
 from autoresearch.process import Launch
+from autoresearch.records import State
 
 TICK_S = 0.5
 
@@ -29,7 +31,14 @@ class Seat:
     log: Path
     launch: Launch | None = None
     stage: str = "setup"
-    """`setup`, then `drive`, then how that ended."""
+    """`setup`, then `drive`."""
+    code: int | None = None
+    """How it ended."""
+
+    @property
+    def note(self) -> Path:
+        """Where it is written down which process it is."""
+        return self.log.with_suffix(".json")
 
 
 def devices_of(text: str) -> list[str]:
@@ -44,16 +53,6 @@ def devices_of(text: str) -> list[str]:
     return found
 
 
-def without_gpus(words: Sequence[str]) -> list[str]:
-    """The options of a `drive` for the watch of one device: the same, without the list of devices."""
-    kept, skip = [], False
-    for word in words:
-        if not skip and word != "--gpus" and not word.startswith("--gpus="):
-            kept.append(word)
-        skip = word == "--gpus"
-    return kept
-
-
 def drive(
     campaign: Campaign, devices: Sequence[str], options: Sequence[str], agent: Sequence[str], say: Callable[[str], None]
 ) -> Path:
@@ -63,7 +62,7 @@ def drive(
         options: words of the command line of each watch, from the verb on, up to the agent's own.
 
     Raises:
-        NoGoodTrial: nothing was measured on any device.
+        NoGoodTrial: no night came to a good end.
     """
     seats = [take_seat(campaign, device) for device in devices]
     try:
@@ -79,8 +78,11 @@ def drive(
             if seat.launch:
                 seat.launch.stop()
     table = campaign.ledger.folder / "night" / "all.tsv"
-    if not write_table(table, seats, campaign.ledger.columns):
-        raise NoGoodTrial(f"nothing was measured on any device; see {', '.join(str(seat.log) for seat in seats)}")
+    write_table(table, seats, campaign.ledger.columns)
+    if all(seat.code for seat in seats):
+        raise NoGoodTrial(
+            f"no night came to a good end on any device; see {', '.join(str(seat.log) for seat in seats)}"
+        )
     return table
 
 
@@ -88,13 +90,18 @@ def take_seat(campaign: Campaign, device: str) -> Seat:
     """The worktree of a device, made from the branch as it stands, or the one that is there from before."""
     repo, tag = campaign.repo, f"{campaign.tag}-g{device}"
     root = repo.root.parent / f"{repo.root.name}-{tag}"
+    repo.run("worktree", "prune")
     known = {line.removeprefix("worktree ") for line in repo.run("worktree", "list", "--porcelain").splitlines()}
     if str(root) not in known:
         repo.run("worktree", "add", "--quiet", "--detach", str(root), campaign.champion(campaign.attempts()).commit)
     env = environment_of(campaign.variables, repo.root, device)
     log = campaign.ledger.folder / "night" / f"g{device}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    return Seat(device, tag, root, env, log)
+    seat = Seat(device, tag, root, env, log)
+    if seat.note.exists():  # of a fleet that was killed: its watch would go on alone
+        left = json.loads(seat.note.read_text())
+        process.end_group(left["pid"], left["started"], "")
+    return seat
 
 
 def environment_of(variables: Mapping[str, str], root: Path, device: str) -> dict[str, str]:
@@ -107,8 +114,8 @@ def environment_of(variables: Mapping[str, str], root: Path, device: str) -> dic
 
 def is_set_up(seat: Seat) -> bool:
     """Whether its baseline is measured."""
-    path = Ledger(seat.root, seat.tag).path(1)
-    return path.exists() and '"closed"' in path.read_text()
+    records = Ledger(seat.root, seat.tag)
+    return records.path(1).exists() and records.read(1).state == State.CLOSED
 
 
 def start(seat: Seat, words: Sequence[str]) -> None:
@@ -116,26 +123,26 @@ def start(seat: Seat, words: Sequence[str]) -> None:
     seat.stage = words[0]
     log = seat.log.with_suffix(f".{words[0]}.log") if words[0] == "setup" else seat.log
     seat.launch = Launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, log)
+    replace(seat.note, json.dumps({"pid": seat.launch.pid, "started": seat.launch.started}) + "\n")
 
 
 def advance(seat: Seat, words: Sequence[str], say: Callable[[str], None]) -> None:
     """Go on to the watch once the setup is done; note how the watch ended."""
     if not seat.launch or not seat.launch.has_ended():
         return
-    code = seat.launch.wait().exit_code
+    seat.code = seat.launch.wait().exit_code
     seat.launch = None
-    if seat.stage == "setup" and code == 0:
+    if seat.stage == "setup" and seat.code == 0:
         start(seat, words)
         return
-    say(f"device {seat.device}: {seat.stage} ended with {code}")
+    say(f"device {seat.device}: {seat.stage} ended with {seat.code}")
 
 
-def write_table(path: Path, seats: Sequence[Seat], columns: Sequence[str]) -> int:
-    """One table of all rows, with the tag of each; returns how many rows it has."""
+def write_table(path: Path, seats: Sequence[Seat], columns: Sequence[str]) -> None:
+    """One table of all rows, with the tag of each."""
     lines = ["\t".join([*columns, "tag"])]
     for seat in seats:
         table = Ledger(seat.root, seat.tag, tuple(columns)).table
         rows = ledger.read_table(table) if table.exists() else []
         lines += ["\t".join([*(row.values.get(name, "") for name in columns), seat.tag]) for row in rows]
     replace(path, "\n".join(lines) + "\n")
-    return len(lines) - 1

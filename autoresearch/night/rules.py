@@ -15,13 +15,18 @@ FRUITLESS_LIVES = 8
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 1800.0
 FIRST_LIMITED_PAUSE_S = 60.0
+LONGEST_ASKED_S = 6 * 3600.0
 COST_FAILURES = 5
 LIMITED = re.compile(
     r"rate.?limit|usage limit|quota|too many requests|overloaded|(?<![\d.])(?:429|529)\b|limit reached|resets? in\b",
     re.IGNORECASE,
 )
-WAIT = re.compile(r"(?:retry|try again|wait|resets?)[^\n]{0,30}?\b(\d+)\s*(s|sec|m|min|h|hour)", re.IGNORECASE)
-UNIT_S = {"s": 1, "m": 60, "h": 3600}
+WAIT = re.compile(
+    r"(?:retry[- ]after|try again|wait|resets?)[^\n]{0,20}?\b(\d+)\s*"
+    r"(ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|)(?![a-z\d])",
+    re.IGNORECASE,
+)
+UNIT_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Life:
     @property
     def is_limited(self) -> bool:
         """Whether it left because its service would not have it any more, or not for now."""
-        return self.exit_code not in (0, None) and LIMITED.search(self.tail) is not None
+        is_failure = self.exit_code not in (0, None) or (self.exit_code == 0 and not self.num_attempts)
+        return is_failure and LIMITED.search(self.tail) is not None
 
 
 @dataclass(frozen=True)
@@ -162,14 +168,15 @@ def num_fruitless(lives: Sequence[Life]) -> int:
 
 def pause_s(lives: Sequence[Life]) -> float:
     """Seconds before the next start: longer each time that nothing came of one, as long as the service asks for."""
-    if not lives or lives[-1].num_attempts:
-        return FIRST_PAUSE_S if lives else 0.0
-    barren = 0
+    if not lives:
+        return 0.0
+    last, barren = lives[-1], 0
+    if last.num_attempts and not last.is_limited:
+        return FIRST_PAUSE_S
     for life in reversed(lives):
-        if life.num_attempts:
+        if life.is_limited != last.is_limited or (life.num_attempts and life is not last):
             break
         barren += 1
-    last = lives[-1]
     first = FIRST_LIMITED_PAUSE_S if last.is_limited else FIRST_PAUSE_S
     return max(min(first * 2 ** (barren - 1), LONGEST_PAUSE_S), asked_pause_s(last.tail) if last.is_limited else 0.0)
 
@@ -177,4 +184,7 @@ def pause_s(lives: Sequence[Life]) -> float:
 def asked_pause_s(text: str) -> float:
     """The wait that a service asked for, in seconds, at most six hours; 0 where it named none."""
     found = WAIT.findall(text)
-    return min(6 * 3600.0, float(found[-1][0][:6]) * UNIT_S[found[-1][1][0].lower()]) if found else 0.0
+    if not found:
+        return 0.0
+    number, unit = found[-1][0][:6], found[-1][1].lower()
+    return min(LONGEST_ASKED_S, float(number) * UNIT_S[unit if unit == "ms" else unit[:1]])

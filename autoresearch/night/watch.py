@@ -39,6 +39,18 @@ class World:
     say: Callable[[str], None]
 
 
+def words_of(command: str) -> list[str]:
+    """A command line as words.
+
+    Raises:
+        BadConfig: a quote is open.
+    """
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise BadConfig(f"--cost-command must be a command line but got {command!r}: {error}") from error
+
+
 class Watch:
     """One night of one tag."""
 
@@ -46,12 +58,12 @@ class Watch:
         self.campaign, self.agent, self.limits, self.world = campaign, list(agent), limits, world
         self.journal = Journal(campaign.ledger.folder / "night")
         log = self.journal.folder / "cost.log"
-        self.meter = Meter(shlex.split(cost_command), campaign.repo.root, log, world.variables)
+        self.meter = Meter(words_of(cost_command), campaign.repo.root, log, world.variables)
         self.lives: list[Life] = []
         self.begun, self.first, self.beaten = world.clock(), 0, 0.0
 
     def run(self) -> str:
-        """Keep the agent at work until a rule ends the night; returns the reason.
+        """Keep the agent at work until a rule ends the night; returns the reason, and leaves the night to be closed.
 
         Raises:
             BadConfig: there is no such agent.
@@ -61,25 +73,27 @@ class Watch:
         self.take_up()
         while not (reason := self.reason()):
             self.live()
-            reason = self.reason()
-            if reason or not self.rest(rules.pause_s(self.lives)):
-                break
-        reason = reason or self.reason()
+            if not self.reason():
+                self.rest(rules.pause_s(self.lives))
         self.world.say(f"the night ends: {reason}")
         self.let_attempt_end()
-        self.journal.add("end", self.world.clock(), reason=reason, attempts=len(self.attempts()))
         return reason
+
+    def close(self, reason: str) -> None:
+        """Say in the journal that all is done; the next start begins another night."""
+        self.journal.add("end", self.world.clock(), reason=reason, attempts=len(self.attempts()))
 
     def take_up(self) -> None:
         """Go on with a night that was cut off, whose agent may still be running, or begin one."""
         events = self.journal.night()
         if not events:
             self.first = max(self.campaign.ledger.numbers(), default=0)
-            self.meter.before = self.meter.ask(self.world.say) or 0.0
+            self.meter.watch(self.begun, self.world.say)
             self.journal.add("begin", self.begun, first=self.first, cost=self.meter.before, agent=self.agent)
             return
         begin = events[0]
         self.begun, self.first, self.meter.before = begin["time"], begin["first"], begin["cost"]
+        self.meter.last = self.meter.before or 0.0
         self.lives = lives_of(events)
         last = [one for one in events if one["event"] in ("start", "life")][-1:]
         is_left = any(process.end_group(one["pid"], one["started"], "") for one in last if one["event"] == "start")
@@ -111,13 +125,14 @@ class Watch:
 
     def live(self) -> None:
         """Start the agent, and stay with it until it ends, is of no use any more, or the night is over."""
-        number, before, begun = len(self.lives) + 1, len(self.attempts()), self.world.clock()
+        number = 1 + sum(one["event"] == "start" for one in self.journal.events())  # of all nights: each has its log
+        before, begun = len(self.attempts()), self.world.clock()
         log = self.journal.folder / f"agent-{number:04d}.log"
         command = prompt.insert(self.agent, prompt.write(self.campaign, self.lives))
         launch = Launch(command, self.campaign.repo.root, self.world.variables, log)
-        self.journal.add("start", begun, number=number, pid=launch.pid, started=launch.started)
-        self.world.say(f"agent started, number {number}; what it says is in {log}")
         try:
+            self.journal.add("start", begun, number=number, pid=launch.pid, started=launch.started)
+            self.world.say(f"agent started, number {number}; what it says is in {log}")
             self.stay(launch, number)
             has_ended = launch.has_ended()
         finally:
@@ -147,22 +162,22 @@ class Watch:
                     self.world.say(f"no new attempt for {self.limits.patience_s:.0f} s: the agent is started anew")
                     return
                 if self.reason():
+                    self.let_attempt_end()  # it may be a child of the agent
                     return
             self.world.sleep(TICK_S)
 
-    def rest(self, seconds: float) -> bool:
-        """Wait before the next start; False when the night ends meanwhile."""
+    def rest(self, seconds: float) -> None:
+        """Wait before the next start, or until the night ends."""
         until = self.world.clock() + seconds
         if seconds > rules.FIRST_PAUSE_S:
             why = "its service asks for a pause" if self.lives[-1].is_limited else "nothing came of the last start"
             self.world.say(f"{why}; the agent is started again in {seconds:.0f} s")
         self.journal.add("pause", self.world.clock(), seconds=round(seconds, 1))
-        while (left := until - self.world.clock()) > 0:
+        while (left := until - self.world.clock()) > 0 or self.world.is_busy():  # what the agent left under way
             self.beat(len(self.lives))
             if self.reason():
-                return False
-            self.world.sleep(min(LOOK_S, left))
-        return True
+                return
+            self.world.sleep(min(LOOK_S, max(left, TICK_S)))
 
     def let_attempt_end(self) -> None:
         """Wait for the attempt under way; its own deadlines bound that."""

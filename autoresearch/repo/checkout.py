@@ -64,6 +64,11 @@ class Repo(Git):
         untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
         return sorted({*found, *untracked})
 
+    def staged_alone(self) -> list[str]:
+        """Files whose staged version is neither that of the head nor that of the tree: a reset would lose it."""
+        staged = self._paths("diff", "--cached", "--name-only", "-z", "--no-renames", "HEAD", "--")
+        return sorted({*staged} & {*self._paths("diff", "--name-only", "-z", "--no-renames", "--")})
+
     def changed(self, old: str, new: str) -> list[str]:
         """Files that differ between two commits."""
         return self._paths("diff-tree", "-r", "--name-only", "-z", "--no-renames", old, new, "--")

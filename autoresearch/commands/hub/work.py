@@ -79,7 +79,7 @@ def claim(
         return
     print(link.plain(claim_line(made)))
     for one in made.get("similar") or ():
-        print(link.plain(f"similar: {one.get('kind')} {one.get('subject')}  {one.get('text', '')}"))
+        print(link.plain(f"similar: {one.get('kind')} {one.get('subject')}  {one.get('excerpt', '')}"))
 
 
 def brief(

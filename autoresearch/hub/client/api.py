@@ -134,7 +134,7 @@ class Api:
 
         body = request.body
         if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body).encode()
+            body = json.dumps(body, ensure_ascii=False).encode(errors="replace")
         left_s = max(0.01, until - time.monotonic())
         try:
             with self._session.request(

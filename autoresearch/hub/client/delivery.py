@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from autoresearch.arena import SHARED
-from autoresearch.errors import Damaged, HubError, Refused
+from autoresearch.errors import Away, Damaged, HubError, Refused
 from autoresearch.hub.client import claim, share
 from autoresearch.hub.client.api import Api
 from autoresearch.hub.client.queue import Item
@@ -87,6 +87,19 @@ def submit(api: Api, result: Mapping[str, Any]) -> None:
     except HubError as error:
         if error.status not in (404, 405):
             raise
+        check_hub(api)
+
+
+def check_hub(api: Api) -> None:
+    """Believe a 404 only of a hub: a proxy that leads nowhere gives one for every path.
+
+    Raises:
+        Away: what answers there is no hub.
+    """
+    try:
+        api.get("/api/health")
+    except HubError as error:
+        raise Away(f"what answers there is no hub: {error}") from error
 
 
 def posts_of(channel: str) -> str:
@@ -99,7 +112,10 @@ def post(api: Api, channel: str, content: str) -> None:
     try:
         api.post(posts_of(channel), {"content": content})
     except HubError as error:
-        if error.status != 404 or channel not in ABOUT:
+        if error.status != 404:
+            raise
+        check_hub(api)
+        if channel not in ABOUT:
             raise
         create_channel(api, channel, ABOUT[channel])
         api.post(posts_of(channel), {"content": content})

@@ -21,7 +21,7 @@ from autoresearch.records import Record
 
 DAMAGED = "damaged"
 PROMISE = "promise"  # what is not to be sent, but to be unfolded once it can be
-LATER = (401, 408, 425, 429)  # says nothing about the message: it stays, and so do those behind it
+LATER = (401, 408, 421, 425, 429)  # says nothing about the message: it stays, and so do those behind it
 
 
 class Item(Record):

@@ -17,6 +17,7 @@ from autoresearch.records import Attempt, Crash, Status, Trial
 METRIC = "val_bpb"
 TOLD = (Status.KEEP, Status.DISCARD, Status.CRASH)
 KEY_CHARS = 160
+DESCRIPTION_CHARS = 2000  # a hub takes no more
 WHY_CHARS = 80
 
 
@@ -102,7 +103,7 @@ def result_of(attempt: Attempt, run: Trial, platform: str) -> dict[str, Any]:
         "steps": metrics.num_steps,
         "tokens_m": metrics.total_tokens_M,
         "seed": run.seed if run.folder else None,  # what was refused unread never ran
-        "description": attempt.description,
+        "description": attempt.description[:DESCRIPTION_CHARS],
         "regime": attempt.regime,
     }
 

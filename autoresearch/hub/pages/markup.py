@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from autoresearch.report import text
 
-HASH = re.compile(r"(?<![\w/.-])[0-9a-f]{7,40}(?![\w/.-])")
+HASH = re.compile(r"(?<![\w/.-])[0-9a-f]{7,40}(?![\w/-]|\.\w)")
 MOST_CHARS = 40_000
-MOST_BRACKETS, MOST_LINES, MOST_PIPES, DEEPEST = 1500, 3000, 4000, 14
+MARK = re.compile(r"[\[\]*_<>|\n]")
+MOST_MARKS, MOST_BRACKETS, DEEPEST = 5000, 1500, 14
 
 
 def excerpt(content: str, most_chars: int) -> tuple[str, int]:
@@ -39,9 +40,7 @@ def render(content: str, known: Mapping[str, str]) -> Markup:
         known: full hashes of commits, by the text that stands for them.
     """
     shown = text.clean(content[:MOST_CHARS])
-    if max(shown.count("["), shown.count("]")) > MOST_BRACKETS or shown.count("\n") > MOST_LINES:
-        return _plain(shown)
-    if shown.count("|") > MOST_PIPES:
+    if shown.count("[") > MOST_BRACKETS or len(MARK.findall(shown)) > MOST_MARKS:
         return _plain(shown)
     reader = text.reader().disable("reference")  # one long address and many references to it would fill the memory
     tokens = reader.parse(shown)

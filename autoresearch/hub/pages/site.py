@@ -24,7 +24,8 @@ OPERATIONS = [
     *(
         Operation(
             "GET", path, page(template, tell), f"Show {what} as a page",
-            {200: HTML, **({400: "no such hash or number", 404: "nothing here"} if unknown else {})}, auth="none", query=query,
+            {200: HTML, **({400: "no such hash or number", 404: "nothing here"} if unknown else {})},
+            auth="none", query=query,
         )
         for path, template, tell, what, query, unknown in PAGES
     ),

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from autoresearch.errors import HubError
-from autoresearch.hub.server.context import Call, answer
+from autoresearch.hub.server.context import MOST, Call, answer
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import CHANNEL, NUMBER, PAGE, POST, TEXT, array, nullable, record
 from autoresearch.hub.store import board
@@ -44,7 +44,9 @@ async def show_post(call: Call) -> Response:
 
 
 async def list_replies(call: Call) -> Response:
-    return answer(board.replies(call.hub.db, call.serial("id", "invalid post id")))
+    limit, offset = call.page(MOST)
+    rows, total = board.replies(call.hub.db, call.serial("id", "invalid post id"), limit, offset)
+    return call.listed(rows, total, limit, offset)
 
 
 IN_PATH = {"id": {**NUMBER, "minimum": 1}}
@@ -79,6 +81,6 @@ OPERATIONS = [
     Operation("GET", "/api/posts/{id}", show_post, "Show a post", {200: POST, **UNKNOWN_POST}, path_schemas=IN_PATH),
     Operation(
         "GET", "/api/posts/{id}/replies", list_replies, "List the replies to a post, oldest first",
-        {200: array(POST), **UNKNOWN_POST}, path_schemas=IN_PATH,
+        {200: array(POST), **UNKNOWN_POST}, query=PAGE, path_schemas=IN_PATH,
     ),
 ]  # fmt: skip

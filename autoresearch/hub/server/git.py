@@ -48,7 +48,11 @@ async def parts_of(request: Request) -> AsyncIterator[bytes]:
 async def fetch(call: Call) -> Response:
     hub, name = call.hub, commits.resolve(call.hub.db, call.path("hash"))
     file = tempfile.TemporaryFile(dir=hub.folder / INCOMING)  # noqa: SIM115  # closed once it is sent
-    await hub.work(hub.bare.bundle, name, file)
+    try:
+        await hub.work(hub.bare.bundle, name, file)
+    except GitFailed as error:
+        file.close()
+        raise HubError(413, "the history is too large to be sent at once") from error
     file.seek(0)
     headers = {
         "Content-Disposition": f'attachment; filename="{name}.bundle"',

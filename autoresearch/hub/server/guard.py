@@ -45,17 +45,18 @@ class Guard:
             await send(message)
 
         refused = self.why_not(scope["method"], Headers(scope=scope))
-        await (refusal(HubError(403, refused)) if refused else self.app)(scope, receive, send_guarded)
+        await (refusal(refused) if refused else self.app)(scope, receive, send_guarded)
 
-    def why_not(self, method: str, headers: Headers) -> str:
-        """Why a request is refused; empty when it is not."""
+    def why_not(self, method: str, headers: Headers) -> HubError | None:
+        """Why a request is refused; None when it is not."""
         host = headers.get("host", "").lower()
         if not self.names & {"*", without_port(host)}:  # a name that was rebound to this address reads nothing
-            return f"this hub must be asked by a name of its own but was asked as {host!r}; see `hub serve --name`"
+            told = f"this hub must be asked by a name of its own but was asked as {host!r}; see `hub serve --name`"
+            return HubError(421, told)  # says nothing about the request: a client may send it again
         origin = headers.get("origin")
         if origin is not None and method not in READING and origin.lower().partition("://")[2] != host:
-            return "pages of other sites may not write to this hub"
-        return ""
+            return HubError(403, "pages of other sites may not write to this hub")
+        return None
 
 
 def without_port(host: str) -> str:

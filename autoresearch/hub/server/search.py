@@ -15,7 +15,8 @@ async def find_texts(call: Call) -> Response:
     kind, (limit, _) = call.query("kind"), call.page(NUM_FOUND)
     if kind and kind not in search.KINDS:
         raise HubError(400, f"kind must be one of {', '.join(search.KINDS)} but got {kind!r:.80}")
-    return answer(search.search(call.hub.db, call.query("q"), (kind,) if kind else search.KINDS, limit))
+    kinds = (kind,) if kind else search.KINDS
+    return answer(await call.hub.read(search.search, call.query("q"), kinds, limit))
 
 
 FOUND = record(kind={"enum": list(search.KINDS)}, subject=TEXT, excerpt=TEXT, agent_id=TEXT, created_at=TIME)

@@ -71,13 +71,15 @@ def posts(db: Database, name: str, limit: int, offset: int) -> tuple[list[dict[s
     return rows, db.value("SELECT count(*) FROM posts WHERE channel_id = ?", number)
 
 
-def replies(db: Database, number: int) -> list[dict[str, Any]]:
-    """Replies to a post, oldest first.
+def replies(db: Database, number: int, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Replies to a post, oldest first; and how many there are in all.
 
     Raises:
         HubError: 404 for an unknown post.
     """
-    return db.rows(f"{POST} WHERE parent_id = ? ORDER BY id", post(db, number)["id"])
+    above = post(db, number)["id"]
+    rows = db.rows(f"{POST} WHERE parent_id = ? ORDER BY id LIMIT ? OFFSET ?", above, limit, offset)
+    return rows, db.value("SELECT count(*) FROM posts WHERE parent_id = ?", above)
 
 
 def create_post(

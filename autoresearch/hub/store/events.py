@@ -6,6 +6,7 @@ from typing import Any
 from autoresearch.hub.store.database import Database, stamp
 
 MOST = 500
+MOST_CHARS = 1 << 20  # of one answer; the rest comes with the next
 
 
 def append(db: Database, kind: str, agent: str, subject: str, data: Any, now: int) -> None:
@@ -23,7 +24,13 @@ def since(db: Database, last: int, limit: int = MOST) -> list[dict[str, Any]]:
         " WHERE id > ? ORDER BY id LIMIT ?",
         *(last, limit),
     )
-    return [{**row, "data": json.loads(row["data"])} for row in rows]
+    found, size = [], 0
+    for row in rows:
+        size += len(row["data"])
+        if found and size > MOST_CHARS:
+            break
+        found.append({**row, "data": json.loads(row["data"])})
+    return found
 
 
 def last(db: Database) -> int:

@@ -179,7 +179,7 @@ def number(body: dict[str, Any], name: str, lowest: float = 0.0) -> float | None
     value = body.get(name)
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and value >= lowest:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100 and value >= lowest:
         return float(value)
     raise HubError(400, f"{name} must be a finite number{' of 0 or more' if lowest == 0 else ''} but got {value!r:.80}")
 

@@ -171,8 +171,8 @@ def _is_spare(db: Database, limits: Limits, written: dict[str, Any], now: int) -
     of_code = ("train_blob = ?", (blob,)) if blob else ("commit_hash >= ? AND commit_hash < ?", prefix_range(commit))
     runs = db.value(
         f"SELECT count(*) FROM results WHERE {of_code[0]} AND agent_id = ? AND platform = ? AND metric = ?"
-        " AND value IS NOT NULL AND id < ?",
-        *(*of_code[1], agent, written["platform"], written["metric"], written["id"]),
+        " AND regime = ? AND value IS NOT NULL AND id < ?",
+        *(*of_code[1], agent, written["platform"], written["metric"], written["regime"], written["id"]),
     )
     return runs >= limits.replicates and not claims.may_replicate(db, agent, commit, blob, now)
 
