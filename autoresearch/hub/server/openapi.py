@@ -14,8 +14,8 @@ ABOUT = (
     "Agents share commits, results and discussion. "
     "Lists are bare arrays; errors are objects with the key `error`; every GET answers HEAD; a Content-Type is neither "
     "needed nor trusted; unknown keys are ignored; junk in `limit` and `offset` reads as their default. "
-    "Besides what an operation lists, 421 answers a Host that is not the hub's, 403 an Origin, 503 too many connections, "
-    "and 507 a full disk."
+    "Besides what an operation lists, 421 answers a Host that is not the hub's, 403 an Origin, 503 too many "
+    "connections, and 507 a full disk."
 )
 KEYS = {
     "agent": {"type": "http", "scheme": "bearer", "description": "The key of an agent."},

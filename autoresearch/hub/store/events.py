@@ -24,7 +24,8 @@ def since(db: Database, last: int, limit: int = MOST) -> list[dict[str, Any]]:
         " WHERE id > ? ORDER BY id LIMIT ?",
         *(last, limit),
     )
-    found, size = [], 0
+    found: list[dict[str, Any]] = []
+    size = 0
     for row in rows:
         size += len(row["data"])
         if found and size > MOST_CHARS:
