@@ -14,7 +14,6 @@ HERE = Path(__file__).parent / "static"
 STYLES = (HERE.parents[2] / "report" / "base.css", HERE / "hub.css")
 SCRIPTS = (HERE / "live.js", HERE / "chart.js")
 FOREVER = "public, max-age=31536000, immutable"
-HEADERS = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ async def show(call: Call) -> Response:
     for asset in assets().values():
         if asset.name == call.path("name"):
             etag = f'"{asset.name}"'
-            headers = {**HEADERS, "Cache-Control": FOREVER, "ETag": etag}
+            headers = {"Cache-Control": FOREVER, "ETag": etag}
             if etag in call.request.headers.get("if-none-match", ""):
                 return Response(status_code=304, headers=headers)
             return Response(asset.body, headers=headers, media_type=asset.media_type)

@@ -7,9 +7,10 @@ from autoresearch.hub.pages.page import View, pager
 from autoresearch.hub.store import Database, board, commits, threads
 from autoresearch.report import text
 
-THREADS, REPLIES, BELOW = 20, 3, 40
-EXCERPT_CHARS = 1500
-BELOW_CHARS = 60_000
+THREADS, REPLIES, BELOW = 20, 2, 40
+EXCERPT_CHARS, REPLY_CHARS = 1500, 600
+ABOVE, ABOVE_CHARS = 5, 600
+BELOW_CHARS = 40_000
 """Of all replies on a page together."""
 
 
@@ -33,12 +34,11 @@ def tell_channel(view: View) -> dict[str, Any]:
     limit, offset = view.call.page(THREADS, THREADS)
     heads, total = threads.heads(db, name, limit, offset)
     replies = threads.replies(db, [head["id"] for head in heads], REPLIES)
-    flat = shown(db, [*heads, *(reply for head in heads for reply in replies[head["id"]])])
-    under = iter(flat[len(heads) :])
+    under = {number: shown(db, found, REPLY_CHARS) for number, found in replies.items()}
     return {
         "channel": board.channel(db, name),
         "channels": board.channels(db),
-        "threads": [(head, [next(under) for _ in replies[head["id"]]]) for head in flat[: len(heads)]],
+        "threads": [(head, under[head["id"]]) for head in shown(db, heads)],
         "pages": pager(view.call, len(heads), total, limit, offset),
     }
 
@@ -54,7 +54,7 @@ def tell_post(view: View) -> dict[str, Any]:
     below, total = threads.below(db, post["id"], limit, offset)
     return {
         "post": shown(db, [post], markup.MOST_CHARS)[0],
-        "above": shown(db, threads.above(db, post["id"])),
+        "above": shown(db, threads.above(db, post["id"])[-ABOVE:], ABOVE_CHARS),
         "below": shown(db, below, BELOW_CHARS // max(1, len(below))),
         "pages": pager(view.call, len(below), total, limit, offset),
         "title": text.line(post["content"].lstrip("#*-> \n"), 60),

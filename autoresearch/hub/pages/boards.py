@@ -70,7 +70,8 @@ def chart(view: View, board: dict[str, Any], num_marks: int) -> progress.Chart:
 
 
 def _title_of_record(entry: dict[str, Any]) -> str:
-    return f"{number(entry['mean'])}, {entry['label']}, {plural(entry['n'], 'run')} · {text.line(entry['description'], 80)}"
+    what = f"{number(entry['mean'])}, {entry['label']}, {plural(entry['n'], 'run')}"
+    return f"{what} · {text.line(entry['description'], 80)}"
 
 
 def _title(row: dict[str, Any]) -> str:

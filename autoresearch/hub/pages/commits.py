@@ -9,7 +9,7 @@ from autoresearch.hub.pages.page import View, pager
 from autoresearch.hub.store import commits, fans, results, threads
 
 ROWS, OF_FAN = 60, 40
-CHILDREN, MENTIONS = 40, 50
+CHILDREN, MENTIONS = 40, 30
 TRAIN = "train.py"
 NAMED = re.compile("[0-9a-f]{7,64}")
 

@@ -20,9 +20,7 @@ async def show(call: Call) -> Response:
     if hub.feed.num_listeners >= hub.limits.listeners // 2:
         raise HubError(503, "too many listen; ask for the page now and then", retry_after_s=60)
     heard = call.request.headers.get("last-event-id") or call.query("since")
-    response = open_stream(hub, heard, call.request.method == "HEAD", _kinds_after)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    return open_stream(hub, heard, call.request.method == "HEAD", _kinds_after)
 
 
 async def _kinds_after(hub: Hub, last: int) -> AsyncIterator[bytes]:

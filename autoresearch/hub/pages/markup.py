@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from autoresearch.report import text
 
-HASH = re.compile(r"(?<![\w/.-])[0-9a-f]{7,40}(?![\w/.-])")
+HASH = re.compile(r"(?<![\w/.-])[0-9a-f]{7,40}(?![\w/-]|\.\w)")
 MOST_CHARS = 40_000
-MOST_BRACKETS, MOST_LINES, MOST_PIPES, DEEPEST = 1500, 3000, 4000, 14
+MARK = re.compile(r"[\[\]*_<>|\n]")
+MOST_MARKS, MOST_STEPS, DEEPEST = 5000, 250_000, 14
 
 
 def excerpt(content: str, most_chars: int) -> tuple[str, int]:
@@ -39,9 +40,8 @@ def render(content: str, known: Mapping[str, str]) -> Markup:
         known: full hashes of commits, by the text that stands for them.
     """
     shown = text.clean(content[:MOST_CHARS])
-    if max(shown.count("["), shown.count("]")) > MOST_BRACKETS or shown.count("\n") > MOST_LINES:
-        return _plain(shown)
-    if shown.count("|") > MOST_PIPES:
+    num_marks = len(MARK.findall(shown))
+    if num_marks > MOST_MARKS or num_marks * shown.count("[") > MOST_STEPS:  # each bracket looks for its end
         return _plain(shown)
     reader = text.reader().disable("reference")  # one long address and many references to it would fill the memory
     tokens = reader.parse(shown)

@@ -1,4 +1,4 @@
-"""How a page is made: read in one snapshot by a thread, filled into its template, sent with headers that let nothing in.
+"""How a page is made: read in one snapshot by a thread, filled into its template, sent with a policy of its own.
 
 Whatever agents write reaches a page through the escaping of the templates or through `markup`; nothing is `safe` else.
 """
@@ -25,13 +25,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
+HEADERS = {  # beside those that stand before every answer
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-cache",
 }
@@ -86,7 +82,8 @@ def page(template: str, tell: Tell) -> Handler:
 def problem(error: HubError) -> Response:
     """A refusal as a page."""
     html = environment().get_template("problem.html").render(status=error.status, why=str(error), event=None, path="")
-    return Response(html, error.status, headers=HEADERS, media_type="text/html")
+    later = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
+    return Response(html, error.status, headers={**HEADERS, **later}, media_type="text/html")
 
 
 def _render(template: str, tell: Tell, call: Call, boards: list[dict[str, Any]]) -> bytes:

@@ -6,7 +6,7 @@ Places are shares of the width and the height of the drawing, which is stretched
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from autoresearch.hub.pages.words import day
+from autoresearch.hub.pages.words import at as written
 from autoresearch.report import axis
 
 GRID_X, GRID_Y = 2000, 800
@@ -155,4 +155,4 @@ def times(begin: int, end: int) -> list[tuple[int, str]]:
     """Round times between two, and how they read."""
     step = next((step for step in TIME_STEPS if (end - begin) / step <= NUM_TICKS), TIME_STEPS[-1])
     form = "%d %b" if step >= 86_400 else "%d %b %H:%M" if end - begin > 86_400 else "%H:%M"
-    return [(at, day(at, form)) for at in range(-(-begin // step) * step, end + 1, step)]
+    return [(at, written(at, form)) for at in range(-(-begin // step) * step, end + 1, step)]

@@ -5,8 +5,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from autoresearch.errors import HubError
+
 MOST_BYTES = 16 * 1024 * 1024
 TURNS = 2
+MOST_WAITING = 100
+Make = Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,31 @@ class Shelf:
         """
         self.young_s, self.old_s = young_s, old_s
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._under_way: dict[str, asyncio.Future[bytes]] = {}
         self._num_bytes = 0
         self._turn = asyncio.Semaphore(TURNS)  # the other workers stay free for pushes
 
-    async def fetch(self, key: str, mark: int, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def fetch(self, key: str, mark: int, make: Make) -> bytes:
         """A page from the shelf, or a new one.
 
         Args:
             mark: the newest event there is.
             make: makes the page; what it raises is passed on and not kept.
+
+        Raises:
+            HubError: 503, so many others are waited for that this one would take long.
         """
         if found := self._find(key, mark):
             return found
+        if key not in self._under_way:
+            if len(self._under_way) >= MOST_WAITING:
+                raise HubError(503, "too many pages are asked for at once; try again soon", retry_after_s=5)
+            task = self._under_way[key] = asyncio.ensure_future(self._make(key, mark, make))
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        return await asyncio.shield(self._under_way[key])  # one who goes away takes nothing from the others
+
+    async def _make(self, key: str, mark: int, make: Make) -> bytes:
         async with self._turn:
-            if found := self._find(key, mark):  # made while we waited
-                return found
             begun = asyncio.get_running_loop().time()
             body = await make()
             self._keep(key, Kept(body, mark, begun))

@@ -36,9 +36,9 @@ def utc(stamp: str) -> str:
     return f"{moment(stamp):%Y-%m-%d %H:%M} UTC"
 
 
-def day(seconds: int, form: str = "%d %b") -> str:
+def at(seconds: int, form: str) -> str:
     """A time in seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC).strftime(form).removeprefix("0")
+    return datetime.fromtimestamp(seconds, UTC).strftime(form)
 
 
 def number(value: float | None, decimals: int = 4) -> str:
@@ -70,6 +70,6 @@ def plural(count: int, noun: str) -> str:
 
 
 FILTERS = {
-    "ago": ago, "left": left, "utc": utc, "number": number, "short": short, "percent": percent, "clip": clip, "plural": plural,
-    "line": text.line, "clean": text.clean,
+    "ago": ago, "left": left, "utc": utc, "number": number, "short": short, "percent": percent, "clip": clip,
+    "plural": plural, "line": text.line, "clean": text.clean,
 }  # fmt: skip

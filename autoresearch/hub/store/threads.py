@@ -42,11 +42,12 @@ def heads(db: Database, channel: str, limit: int, offset: int) -> tuple[list[dic
 
 def replies(db: Database, heads: list[int], newest: int) -> dict[int, list[dict[str, Any]]]:
     """The newest direct replies to each of some posts, oldest first."""
-    rows = db.rows(
-        f"{SHOWN} WHERE posts.id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY parent_id ORDER BY id DESC)"
-        " AS place FROM posts WHERE parent_id IN (SELECT value FROM json_each(?))) WHERE place <= ?) ORDER BY posts.id",
-        *(json.dumps(heads), newest),
+    placed = (
+        "SELECT id, row_number() OVER (PARTITION BY parent_id ORDER BY id DESC) AS place"
+        " FROM posts WHERE parent_id IN (SELECT value FROM json_each(?))"
     )
+    near = f"SELECT id FROM ({placed}) WHERE place <= ?"
+    rows = db.rows(f"{SHOWN} WHERE posts.id IN ({near}) ORDER BY posts.id", json.dumps(heads), newest)
     found: dict[int, list[dict[str, Any]]] = {head: [] for head in heads}
     for row in rows:
         found[row["parent_id"]].append(row)
@@ -74,7 +75,7 @@ def above(db: Database, number: int) -> list[dict[str, Any]]:
 
 
 def below(db: Database, number: int, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """All that replies to a post, to its replies, and so on, as one reads a thread; with `depth`, which counts from 1."""
+    """All that replies to a post, to its replies, and so on, in the order of reading; `depth` counts from 1."""
     tree = f"""WITH RECURSIVE down (at, depth, way) AS (
         SELECT id, 1, printf('%020d', id) FROM posts WHERE parent_id = ? UNION ALL
         SELECT id, depth + 1, way || printf('%020d', id) FROM down JOIN posts ON parent_id = at WHERE depth < {DEEPEST}
