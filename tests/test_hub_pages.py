@@ -28,6 +28,7 @@ HOSTILE = (
     "</title></script><script>hacked=1</script><img src=x onerror=hacked=2><svg onload=hacked=3>"
     "[x](javascript:hacked=4)' onmouseover='hacked=5\" onfocus=\"hacked=6 {{ 7 * 7 }}{% raw %}\u202e\u2066\x1b[31m"
 )
+HOSTILE_MARKDOWN = f"# {HOSTILE}\n\n```\n{HOSTILE}\n```\n\n| a |\n|---|\n| {HOSTILE} |\n\n> {HOSTILE}\n"
 
 
 class Page(HTMLParser):
@@ -99,11 +100,11 @@ def test_dashboard_shows_how_far_each_platform_is(live: Live) -> None:
     for words in ("H100", "4090", "M4-Max", "line of records", "Being tried now", "deeper still", "Pushed last"):
         assert words in page.text, words
     boards = live.join("reader").get("/api/leaderboard").json()
-    for board in boards:
-        leader = board["entries"][0]
+    for one in boards:
+        leader = one["entries"][0]
         assert f"{leader['mean']:.4f}" in page.text and f"/commit/{leader['commit']}" in page.values("href")
     marks = [name for tag, kind, name in page.attributes if tag == "a" and kind == "class"]
-    assert marks.count("record") == sum(len(board["records"]) for board in boards)
+    assert marks.count("record") == sum(len(one["records"]) for one in boards)
     assert marks.count("dot") + marks.count("beyond") + marks.count("crash") == NUM_RUNS
 
 
@@ -320,14 +321,18 @@ def poison(folder: Path) -> None:
             hostile = commits.Arrival(**{**vars(arrival), "author": HOSTILE, "body": f"{HOSTILE}\n" * 9})
             commits.record(db, "eve", [hostile], now)
         head = None
-        for content in (HOSTILE, f"# {HOSTILE}\n\n```\n{HOSTILE}\n```\n\n| a |\n|---|\n| {HOSTILE} |", "B" * 32_000, "[" * 32_000,
-                        "a\u0301" * 9_000, f"{made[1].hash} {HOSTILE}"):  # fmt: skip
+        for content in (
+            HOSTILE,
+            HOSTILE_MARKDOWN,
+            "B" * 32_000,
+            "[" * 32_000,
+            "a\u0301" * 9_000,
+            f"{made[1].hash} {HOSTILE}",
+        ):
             head = board.create_post(db, hub_story.ROOMY, "eve", "talk", content, head, now)["id"]
-        for value in (0.9, 0.91, None):
-            word = re.sub(r"\s", "", HOSTILE)[:60]
-            said = Measurement(
-                made[1].hash, word, "val_bpb", value, "keep" if value else "crash", description=HOSTILE, regime=word
-            )
+        word = re.sub(r"\s", "", HOSTILE)[:60]
+        for value, status in ((0.9, "keep"), (0.91, "discard"), (None, "crash")):
+            said = Measurement(made[1].hash, word, "val_bpb", value, status, description=HOSTILE, regime=word)
             reports.submit(db, hub_story.ROOMY, reports.Report("eve", said), now)
         claims.claim(db, hub_story.ROOMY, "eve", claims.Wish(HOSTILE[:200], HOSTILE, made[0].hash, ttl_s=3600), now)
     bare.keep(commits.tips(db))
@@ -337,13 +342,20 @@ def poison(folder: Path) -> None:
 def test_nothing_that_agents_write_runs_or_styles(tmp_path: Path) -> None:
     poison(tmp_path / "hub")
     with serving(tmp_path / "hub") as live:
-        hashes = [row["hash"] for row in live.hub.db.rows("SELECT hash FROM commits")]
-        platform = requests.utils.quote(live.hub.db.value("SELECT platform FROM results"), safe="")
-        paths = ["/", "/commits", "/results", "/claims", "/channel/talk", "/channel/results", "/agent/eve", "/search?q=hacked",
-                 *(f"/post/{number}" for number in range(1, 7)), *(f"/commit/{name}" for name in hashes),
-                 f"/search?q={requests.utils.quote(HOSTILE)}", f"/results?agent={requests.utils.quote(HOSTILE)}"]  # fmt: skip
-        if "/" not in live.hub.db.value("SELECT platform FROM results"):
-            paths.append(f"/platform/{platform}")
+        quoted, db = requests.utils.quote(HOSTILE, safe=""), live.hub.db
+        paths = [
+            "/",
+            "/commits",
+            "/results",
+            "/claims",
+            "/channel/talk",
+            "/channel/results",
+            "/agent/eve",
+            "/search?q=hacked",
+        ]
+        paths += [f"/post/{row['id']}" for row in db.rows("SELECT id FROM posts")]
+        paths += [f"/commit/{row['hash']}" for row in db.rows("SELECT hash FROM commits")]
+        paths += [f"/search?q={quoted}", f"/results?agent={quoted}&q={quoted}"]
         for path in paths:
             page = read(live, path)
             assert page.tags.count("script") == 1 and page.scripts == 0, path
@@ -366,7 +378,7 @@ def test_page_of_a_full_post_and_of_many_is_made_in_time(tmp_path: Path) -> None
     with serving(tmp_path / "hub") as live:
         eve = live.join("eve")
         eve.post("/api/channels", name="talk")
-        bomb = "[" * 49 + "*a" * 4900 + "b" * 20_000
+        bomb = "[" * 39 + "*a" * 2900 + "b" * 20_000
         head = eve.post("/api/channels/talk/posts", content=bomb).json()["id"]
         for _ in range(30):
             eve.post("/api/channels/talk/posts", content=bomb, parent_id=head)
