@@ -4,8 +4,11 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import pytest
 from hubs import ROOMY, serving
 from wire import said
+
+from autoresearch.hub.store import Database
 
 
 def test_database_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
@@ -35,3 +38,20 @@ def test_database_another_writer_is_waited_for(tmp_path: Path) -> None:
         threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
         assert agent.post("/api/channels", name="talk").status_code == 201
         other.close()
+
+
+def test_database_transaction_that_cannot_be_committed_is_taken_back(tmp_path: Path) -> None:
+    db = Database(tmp_path / "hub.sqlite")
+
+    def post_of_nobody() -> None:
+        with db.transaction():
+            db.run("PRAGMA defer_foreign_keys=ON")  # refused at COMMIT, which leaves the transaction open
+            db.run("INSERT INTO posts (channel_id, agent_id, content, created) VALUES (9, 'nobody', 'x', 1)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        post_of_nobody()
+    assert db.value("SELECT count(*) FROM posts") == 0
+    with db.transaction():
+        db.run("INSERT INTO facts (name, value) VALUES ('after', 'that')")
+    assert (db.value("PRAGMA synchronous"), db.value("PRAGMA journal_mode")) == (2, "wal")  # survives a loss of power
+    db.close()
