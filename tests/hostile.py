@@ -138,6 +138,8 @@ def packs() -> Iterator[Case]:
     yield "an object that is not compressed", bundle([head], Pack([header(BLOB, 4) + b"text"]).done()), "compressed"
     yield "an object of unknown kind", bundle([head], Pack([header(5, 0) + zlib.compress(b"")]).done()), "kind 5"
     yield "an object with a size without end", bundle([head], Pack([b"\xbf" + b"\xff" * 40]).done()), "no size"
+    far = Pack([header(OFFSET_DELTA, 4) + b"\x80" * (4 * MEGABYTE)])
+    yield "a delta to what is too far away", bundle([head], far.done()), "too far away"
     for size in (3, 30):
         lying = Pack()
         lying.add(BLOB, b"DEPTH = 9\n", size=size)

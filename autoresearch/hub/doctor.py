@@ -142,7 +142,8 @@ def _drop_strays(bare: Bare, strays: set[str]) -> None:
         found = {one.name for one in bare.infos(bare.contained(index)) if one and one.kind == "commit"}
         if found and found <= strays:
             index.unlink()
-            index.with_suffix(".pack").unlink()
+            for path in bare.packs.glob(f"{index.stem}.*"):
+                path.unlink()
 
 
 def _keep_tips(db: Database, bare: Bare, repair: bool) -> Iterator[Finding]:

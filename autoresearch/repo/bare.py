@@ -133,7 +133,7 @@ class Bare(Git):
         Raises:
             GitFailed: the differences are too large or take too long.
         """
-        with tempfile.TemporaryFile() as patches:
+        with tempfile.TemporaryFile(dir=self.objects) as patches:
             lines = (f"{commit} {parent}" for commit, parent in pairs)
             with self._asking(("diff-tree", "--stdin", "-r", "-p", "--no-renames", *DIFF), lines, DIFFING, patches):
                 pass
