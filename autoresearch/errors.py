@@ -13,6 +13,8 @@ AutoresearchError      1
 Terminated is beside the tree: a KeyboardInterrupt that SIGTERM or SIGHUP raises (exit code 143).
 """
 
+from typing import Any
+
 
 class AutoresearchError(Exception):
     """Root: its message says what must hold, what was found, and what mends it."""
@@ -57,7 +59,7 @@ class HubError(AutoresearchError):
         """HTTP status, 400 to 599."""
         self.retry_after_s = retry_after_s
         """Seconds after which to try again; None where that would not help."""
-        self.more = more
+        self.more: dict[str, Any] = dict(more)
         """What stands in the answer beside the message."""
 
 

@@ -162,7 +162,8 @@ def add_post(db: Database, channel: int, agent: str, text: str, parent: int | No
     )
     number = made.lastrowid or 0
     db.run("INSERT INTO found (text, kind, subject) VALUES (?, 'post', ?)", text, str(number))
-    events.append(db, "post", agent, str(number), board.post(db, number), now)
+    name = db.value("SELECT name FROM channels WHERE id = ?", channel)
+    events.append(db, "post", agent, str(number), {**board.post(db, number), "channel": name}, now)
     return number
 
 
@@ -202,7 +203,6 @@ def fill(
         add_results(db, filled.commits, num_results, begun, rng)
         add_talk(db, num_posts, num_agents, begun, rng)
     bare.keep(commits.tips(db))
-    bare.tidy()
     db.close()
     return filled
 

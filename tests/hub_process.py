@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,24 @@ class Kind:
     """SQL: the words of all that are there."""
 
 
+def bundle(word: str) -> bytes:
+    """A bundle of one commit that has this subject."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def git(*words: str, given: bytes = b"") -> bytes:
+            named = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+            return subprocess.run(
+                ["git", *named, *words], cwd=folder, input=given, capture_output=True, check=True
+            ).stdout
+
+        git("init", "-q", "--bare")
+        blob = git("hash-object", "-w", "--stdin", given=word.encode()).strip()
+        tree = git("mktree", given=b"100644 blob " + blob + b"\ttrain.py\n").strip()
+        commit = git("commit-tree", "-m", word, tree.decode()).strip()
+        git("update-ref", "refs/heads/main", commit.decode())
+        return git("bundle", "create", "-q", "-", "refs/heads/main")
+
+
 KINDS = [
     Kind("register", lambda agent, word: agent.post("/api/register", id=word), "SELECT id FROM agents"),
     Kind("channel", lambda agent, word: agent.post("/api/channels", name=word), "SELECT name FROM channels"),
@@ -81,6 +100,11 @@ KINDS = [
             "/api/results", commit="1234567", platform="cpu", value=1.0, status="keep", description=word
         ),
         "SELECT description FROM results",
+    ),
+    Kind(
+        "commit",
+        lambda agent, word: agent.call("POST", "/api/git/push", data=bundle(word)),
+        "SELECT message FROM commits",
     ),
     Kind("claim", lambda agent, word: agent.post("/api/claims", key=word), "SELECT key FROM claims"),
 ]
@@ -109,20 +133,20 @@ class Load:
                 if answer.ok:
                     self.acknowledged[kind.name].add(word)
                 else:
-                    self.refused.append(answer.text)
+                    self.refused.append(f"{kind.name}: {answer.text}")
+                    return
 
     def run_until(self, agents: list[Client], num_acts: int, kill: Callable[[], object]) -> None:
         """Act until so many acts more are acknowledged, then kill."""
-        threads = [threading.Thread(target=self.work, args=(agent,)) for agent in agents]
         target, until = self.count + num_acts, time.monotonic() + 60
-        for thread in threads:
-            thread.start()
-        while self.count < target and not self.refused:
-            assert time.monotonic() < until, f"{self.count} of {target} acts"
-            time.sleep(0.001)
-        kill()
-        for thread in threads:
-            thread.join(20)
+        with ThreadPoolExecutor(len(agents)) as pool:
+            working = [pool.submit(self.work, agent) for agent in agents]
+            while self.count < target and not any(one.done() for one in working) and time.monotonic() < until:
+                time.sleep(0.001)
+            kill()
+            for one in working:
+                one.result(20)
+        assert self.count >= target
 
     def missing(self, folder: Path) -> dict[str, set[str]]:
         """What was acknowledged and is not there."""

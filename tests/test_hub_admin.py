@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hubs import Client, Live, serving, stored
 
+from autoresearch.hub.store import agents
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,7 +30,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 def audited(live: Live) -> list[tuple[str, str, str]]:
-    rows = json.loads(hub("audit", "--json", "--data", live.hub.folder))
+    rows = agents.audited(live.hub.db, 100)
     return [(row["actor"], row["action"], row["subject"]) for row in rows]
 
 
@@ -71,19 +73,22 @@ def test_admin_lists_what_agents_did(live: Live) -> None:
     assert "busy" in hub("agents", "--data", live.hub.folder)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("rotate", "nobody"), "agent nobody not found"), (("revoke", "nobody"), "agent nobody not found"),
-        (("add", "-bad-"), "id must match"), (("add", "known"), "agent id already taken"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)  # fmt: skip
-def test_admin_is_refused_in_words(live: Live, words: tuple[str, ...], said: str) -> None:
+def test_admin_is_refused_in_words(live: Live) -> None:
     live.anybody().post("/api/register", id="known")
     before = audited(live)
-    assert said in hub(words[0], "--data", live.hub.folder, "--", *words[1:], code=1)
+    for verb, name, said in (
+        ("rotate", "nobody", "agent nobody not found"), ("revoke", "nobody", "agent nobody not found"),
+        ("add", "-bad-", "id must match"), ("add", "known", "agent id already taken"),
+    ):  # fmt: skip
+        assert said in hub(verb, "--data", live.hub.folder, "--", name, code=1)
     assert audited(live) == before
+
+
+def test_audit_prints_what_administrators_did(live: Live) -> None:
+    live.admin().post("/api/admin/agents", id="noted")
+    rows = json.loads(hub("audit", "--json", "-n", "1", "--data", live.hub.folder))
+    assert [(row["actor"], row["action"], row["subject"]) for row in rows] == [("admin", "add agent", "noted")]
+    assert "noted" in hub("audit", "--data", live.hub.folder).splitlines()[-1]
 
 
 def test_admin_needs_a_hub_and_a_name(tmp_path: Path) -> None:
@@ -101,3 +106,16 @@ def test_agents_that_were_added_beside_the_hub_wake_those_who_wait(tmp_path: Pat
         while not heard:
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+def test_doctor_finds_nothing_wrong_or_says_what_and_mends_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as live:
+        data = ("--data", live.hub.folder)
+        assert hub("doctor", *data) == "nothing is wrong"
+        assert json.loads(hub("doctor", "--json", *data)) == []
+        (live.hub.folder / "incoming" / "left").write_bytes(b"half a bundle")
+        assert "--repair" in hub("doctor", *data, code=1)
+        found = json.loads(hub("doctor", "--repair", "--json", *data))
+        assert [(one["kind"], one["mended"]) for one in found] == [("leftover", True)]
+        assert hub("doctor", *data) == "nothing is wrong"
+        assert audited(live)[-1] == ("shell", "doctor", str(live.hub.folder))

@@ -53,8 +53,10 @@ class Listener:
         return before
 
     def event(self) -> dict[str, Any]:
-        """The next event."""
+        """The next event, heartbeats passed over for a while."""
+        until = time.monotonic() + 20
         while True:
+            assert time.monotonic() < until
             block = self.read_to(b"\n\n").decode()
             fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
             if "data" in fields:
@@ -85,6 +87,15 @@ def wait_until(holds: Any) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_hub_answers_without_waiting_for_acknowledgements(live: Live) -> None:
+    client, seconds = live.anybody(), []
+    for _ in range(20):
+        start = time.monotonic()
+        assert client.get("/api/health").status_code == 200
+        seconds.append(time.monotonic() - start)
+    assert min(seconds[1:]) < 0.03
 
 
 # Long poll
@@ -195,6 +206,23 @@ def test_hub_stream_bounds_its_listeners(tmp_path: Path) -> None:
         with Listener(ann) as listener:
             number = act(ann)
             assert listener.event()["id"] == number
+
+
+def test_hub_stream_drops_a_listener_that_takes_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub", Limits(stalled_s=1, posts_per_hour=10**6)) as live:
+        ann = live.join("ann")
+        ann.post("/api/channels", name="talk")
+        with Listener(ann) as idle, Listener(ann) as reader:
+            last = newest(ann)
+            for n in range(400):
+                ann.post("/api/channels/talk/posts", content="x" * 32_000)
+                assert reader.event()["id"] == last + n + 1
+                if live.hub.feed.num_listeners == 1:
+                    break
+            wait_until(lambda: live.hub.feed.num_listeners == 1)
+            seen = idle.event()["id"]
+        with Listener(ann, resume=str(seen)) as again:
+            assert again.event()["id"] == seen + 1
 
 
 def test_hub_stream_catches_up_from_the_database(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """autoresearch/hub/server/openapi.py, reference.py and guide.py: the API says what it is, and docs/api.md the same."""
 
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +27,12 @@ def test_openapi_describes_every_route(tmp_path: Path) -> None:
         served = live.anybody().get("/openapi.json").json()
         app = make_app(live.hub).app  # type: ignore[attr-defined]
     described = {(method.upper(), path) for path, methods in served["paths"].items() for method in methods}
-    there = {(name, one.path) for one in app.routes if isinstance(one, Route) for name in one.methods or ()}
+    there = {
+        (name, re.sub(r":\w+", "", one.path))
+        for one in app.routes
+        if isinstance(one, Route)
+        for name in one.methods or ()
+    }
     assert described == {pair for pair in there if pair[0] != "HEAD"}
     assert served == openapi.document(OPERATIONS) and served["openapi"] == "3.1.0"
 
@@ -61,7 +67,7 @@ def test_reference_in_docs_is_what_the_code_prints() -> None:
 def test_reference_writes_shapes_in_one_line() -> None:
     schema = {"type": "array", "items": {"type": "object", "properties": {"a": {"type": ["integer", "null"]}}}}
     assert reference.shape(schema) == '[{"a"?: integer or null}]'
-    assert reference.shape({"enum": ["keep", "crash"]}) == "'keep' or 'crash'"
+    assert reference.shape({"enum": ["keep", "crash"]}) == '"keep" or "crash"'
 
 
 def test_guide_has_the_address_that_was_asked(tmp_path: Path) -> None:
@@ -82,7 +88,29 @@ def test_guide_names_every_route_and_calls_only_those_there_are(tmp_path: Path) 
         assert links and all(requests.get(link, timeout=20).status_code == 200 for link in links)
     assert answer.headers["Content-Type"] == "text/markdown; charset=utf-8"
     for one in OPERATIONS:
-        assert f"`{one.method} {one.path}" in answer.text
-    patterns = [re.sub(r"\{\w+\}", "[^/]+", one.path) for one in OPERATIONS]
+        assert f"`{one.method} {one.template}" in answer.text
+    patterns = [re.sub(r"\{\w+\}", "[^/]+", one.template) for one in OPERATIONS]
     called = routes_in(guide.TEXT.read_text())
     assert called and not [path for path in called if not any(re.fullmatch(one, path) for one in patterns)]
+
+
+def test_guide_blocks_run_as_they_are_written(tmp_path: Path) -> None:
+    """With bash, curl and git; a block whose call is refused ends the script."""
+    with serving(tmp_path / "hub") as live:
+        blocks = fenced(live.anybody().get("/api/guide").text, "bash")
+        register, *others = blocks
+        script = "\n".join([
+            "set -euo pipefail; curl() { command curl -f --noproxy '*' \"$@\"; }",
+            "git init -q .; git config user.name a; git config user.email a@example.org",
+            "git commit -q --allow-empty -m baseline; HASH=$(git rev-parse HEAD)",
+            f"ANSWER=$({register.rstrip()})", *register.splitlines()[:1],
+            "HUB_KEY=$(sed 's/.*\"api_key\":\"\\([0-9a-f]*\\)\".*/\\1/' <<< \"$ANSWER\")",
+            *others,
+        ]).replace("/tmp/", f"{tmp_path}/")  # fmt: skip
+        folder = tmp_path / "work"
+        folder.mkdir()
+        done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        db = live.hub.db
+        assert [db.value(f"SELECT count(*) FROM {noun}") for noun in ("commits", "claims", "posts")] == [1, 1, 1]
+        assert db.value("SELECT description FROM results") == "increase LR to 0.04"

@@ -105,6 +105,7 @@ def test_result_line_mark_adds_what_is_missing_only():
 
 
 def test_result_line_names_platforms_in_one_word():
+    assert platform_name("RTX_4090×2 \x1b[31m<b>") == "RTX_4090×2-31m-b"
     assert platform_name(" NVIDIA H100,  80GB | x ") == "NVIDIA-H100-80GB-x"
     assert len(platform_name("x" * 500)) == 64
     assert platform_name(" | ") == ""

@@ -123,6 +123,7 @@ def test_hub_result_defaults_follow_the_value(live: Live) -> None:
         ({"seed": 2**63}, "seed must be a whole number"),
         ({"description": "x" * 2001}, "description must be a text of at most 2000"),
         ({"metric": "two words"}, "metric must be one word"),
+        ({"regime": "\x1b[31m"}, "regime must be one word"),
         ({"idempotency_key": 5}, "idempotency_key must be a text"),
         ({"claim": 1.5}, "claim must be the number or the key"),
     ],
@@ -325,14 +326,13 @@ def test_hub_says_why_a_result_does_not_count(tmp_path: Path) -> None:
         assert "not believed" in agent.post("/api/results", **{**sent, "value": -1}).json()["note"]
 
 
-def test_hub_result_knows_its_train_py_before_and_after_the_push(db: Database) -> None:
+def test_hub_result_knows_the_train_py_of_a_commit_that_was_pushed(db: Database) -> None:
     early = tell(db, "ann", 0.99, commit="a1b2c3d")
     pushed(db, COMMIT, "blob1")
-    results.learn_blob(db, COMMIT, "blob1")
     other = tell(db, "bob", 0.99, commit="a1b2c3dff")
     late = tell(db, "bob", 0.98, commit="a1b2c3d4")
     blobs = [results.result(db, one["id"])["train_blob"] for one in (early, late, other)]
-    assert blobs == ["blob1", "blob1", None]
+    assert blobs == [None, "blob1", None]
     pushed(db, COMMIT[:20] + "0" * 20, "blob2")
     assert tell(db, "bob", 0.97, commit="a1b2c3d4")["train_blob"] is None, "a prefix of two commits names neither"
 

@@ -17,7 +17,7 @@ from autoresearch.errors import BadConfig
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.store import Database
 
-NUM_ACTS, NUM_ROUNDS = 150, 3
+NUM_ACTS, NUM_ROUNDS = 80, 2
 
 
 @pytest.mark.slow
@@ -34,9 +34,12 @@ def test_server_killed_under_load_keeps_all_that_it_acknowledged(tmp_path: Path)
     assert load.count >= NUM_ROUNDS * NUM_ACTS and all(load.acknowledged[kind.name] for kind in KINDS)
     db = Database(tmp_path / "hub" / "hub.sqlite")
     assert db.value("PRAGMA integrity_check") == "ok"
-    for noun, kind in (("agents", "register"), ("channels", "channel"), ("posts", "post"), ("results", "result")):
+    for noun in ("agents", "channels", "posts", "results", "commits"):
+        kind = "register" if noun == "agents" else noun.removesuffix("s")
         assert db.value("SELECT count(*) FROM events WHERE kind = ?", kind) == db.value(f"SELECT count(*) FROM {noun}")
     db.close()
+    hub("doctor", "--repair", "--data", tmp_path / "hub")
+    assert hub("doctor", "--data", tmp_path / "hub") == "nothing is wrong"
 
 
 def test_server_ends_orderly_when_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from autoresearch.repo.quarantine import Quarantine
 
 MOST_BYTES = {"commit": 64 << 10, "tree": 1 << 20}
 SUBJECT_CHARS = 400
+ENCODINGS = ("iso8859", "cp125", "koi8", "gb", "big5", "euc", "shift_jis")
 WHO = re.compile(r" -?[0-9]+ [-+][0-9]+$")
 
 
@@ -58,13 +59,19 @@ def parse(name: str, content: bytes) -> Commit:
     for line in head.split(b"\n"):
         key, _, value = line.partition(b" ")
         fields.setdefault(key.decode(errors="replace"), []).append(value)
-    try:
-        encoding = codecs.lookup(fields.get("encoding", [b"utf-8"])[0].decode("ascii")).name
-        message, author = text.decode(encoding, "replace"), fields["author"][0].decode(encoding, "replace")
-    except (LookupError, ValueError):
-        message, author = text.decode(errors="replace"), fields["author"][0].decode(errors="replace")
+    encoding = _encoding(fields.get("encoding", [b"utf-8"])[0])
+    author, message = (one.decode(encoding, "replace") for one in (fields["author"][0], text))
     parents = tuple(one.decode() for one in fields.get("parent", []))
-    return Commit(name, fields["tree"][0].decode(), parents, WHO.sub("", author), message.replace("\0", ""))
+    return Commit(name, fields["tree"][0].decode(), parents, WHO.sub("", author), message)
+
+
+def _encoding(named: bytes) -> str:
+    """The encoding that a commit names, if it is one of letters; some of those that Python knows take for ever."""
+    try:
+        known = codecs.lookup(named.decode("ascii")).name
+    except (LookupError, ValueError):
+        return "utf-8"
+    return known if known.startswith(ENCODINGS) else "utf-8"
 
 
 def subject_and_body(text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch.errors import Damaged, GitFailed, Refused
-from autoresearch.hub.folder import DATABASE, REPOSITORY
+from autoresearch.hub.folder import DATABASE, INCOMING, REPOSITORY
 from autoresearch.hub.store import Database, commits
 from autoresearch.hub.store.database import stamp
 from autoresearch.repo.bare import Bare
@@ -35,7 +35,7 @@ def write(db: Database, bare: Bare, path: Path, now: int) -> dict[str, Any]:
 
     Raises:
         Refused: the file is there already.
-        Damaged: the hub cannot be restored from what was written.
+        Damaged, GitFailed: the hub itself is broken; see `hub doctor`.
         OSError: the disk is full.
     """
     if path.exists():
@@ -140,6 +140,7 @@ def _check(folder: Path, programs: str) -> None:
             raise sqlite3.DatabaseError(f"the database is broken: {said}")
         tips = commits.tips(db)
         bare.create()
+        (folder / INCOMING).mkdir(mode=0o700)
         if tips:
             bare.unbundle(folder / BUNDLE)
             bare.check()

@@ -19,6 +19,7 @@ NAME = re.compile(r"HEAD|refs(?:/(?![-.])[^\x00-\x20\x7f~^:?*\[\\/]+(?<!\.lock)(
 NUM_LINES = 10_000
 LINE_BYTES = 64 << 10  # a prerequisite carries the subject of its commit
 WHOLE, OFFSET_DELTA, NAME_DELTA = (1, 2, 3, 4), 6, 7
+OFFSET_BYTES = 9
 CHECKSUM_BYTES = 20
 STEP_BYTES = 64 << 10
 SIZES_BYTES = 20  # at the start of a delta: the sizes of what it is made from and of what it makes
@@ -131,8 +132,8 @@ class _Pack:
                 raise invalid("an object of the pack has no size")
         self._count(size)
         if kind == OFFSET_DELTA:
-            while self._byte() & 0x80:
-                pass
+            if not any(self._byte() < 0x80 for _ in range(OFFSET_BYTES)):
+                raise invalid("a delta of the pack rests on an object that is too far away")
         elif kind == NAME_DELTA:
             self.place += 20
         elif kind not in WHOLE:

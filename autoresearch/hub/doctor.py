@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from autoresearch.hub.store import Database, commits
 from autoresearch.repo.bare import Bare
 
 WAIT_S = 60
-YOUNG_S = 3600  # a file of git that is younger may still be written by a process whose parent died
+YOUNG_S = 600  # a file that is younger may still be written by a git whose parent died
 SHOWN = 5
 
 
@@ -32,12 +32,13 @@ class Finding:
     """Whether it is as it must be again."""
 
 
-def examine(folder: Path, repair: bool, path: str = os.defpath) -> list[Finding]:
+def examine(folder: Path, repair: bool, path: str = os.defpath, wait_s: float = WAIT_S) -> list[Finding]:
     """Go through a hub; it may be serving meanwhile, but pushes wait.
 
     Args:
         repair: False only reports.
         path: where git is looked for.
+        wait_s: how long pushes that are under way are waited for.
 
     Raises:
         Refused: there is no hub.
@@ -51,11 +52,11 @@ def examine(folder: Path, repair: bool, path: str = os.defpath) -> list[Finding]
     with ExitStack() as stack:
         db = Database(folder / DATABASE)
         stack.callback(db.close)
-        _lock(stack, bare)
+        _lock(stack, bare, wait_s)
         return [
             *_check_database(db),
             *_clear_leftovers(folder / INCOMING, repair),
-            *_clear_halves(bare, folder / INCOMING, repair),
+            *_clear_halves(bare, repair),
             *_compare_commits(db, bare, repair),
             *_keep_tips(db, bare, repair),
             *_count_children(db, repair),
@@ -67,20 +68,24 @@ def clear_up(db: Database, bare: Bare, incoming: Path) -> list[Finding]:
     """The cheap part, for the start of a hub; what somebody else is at is left alone."""
     try:
         with bare.locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-            return [*_clear_leftovers(incoming, True), *_keep_tips(db, bare, True)]
+            return [
+                *_clear_leftovers(incoming, True),
+                *_clear_halves(bare, True),
+                *_keep_tips(db, bare, True),
+            ]
     except BlockingIOError:
         return []
 
 
-def _lock(stack: ExitStack, bare: Bare) -> None:
-    until = time.monotonic() + WAIT_S
+def _lock(stack: ExitStack, bare: Bare, wait_s: float) -> None:
+    until = time.monotonic() + wait_s
     while True:
         try:
             stack.enter_context(bare.locked(fcntl.LOCK_EX | fcntl.LOCK_NB))
             return
         except BlockingIOError as error:
             if time.monotonic() > until:
-                raise Busy(f"pushes must end for a moment but went on for {WAIT_S} s; stop the hub") from error
+                raise Busy(f"pushes must end for a moment but went on for {wait_s:g} s; stop the hub") from error
             time.sleep(0.05)
 
 
@@ -89,9 +94,8 @@ def _check_database(db: Database) -> Iterator[Finding]:
         if (words := row["integrity_check"]) != "ok":
             yield Finding("database", f"{words}; put a backup in its place", False)
     for row in db.rows("PRAGMA foreign_key_check"):
-        yield Finding(
-            "database", f"row {row['rowid']} of {row['table']} names a {row['parent']} that is not there", False
-        )
+        what = f"row {row['rowid']} of {row['table']} names one of {row['parent']} that is not there"
+        yield Finding("database", what, False)
 
 
 def _clear_leftovers(incoming: Path, repair: bool) -> Iterator[Finding]:
@@ -103,48 +107,52 @@ def _clear_leftovers(incoming: Path, repair: bool) -> Iterator[Finding]:
         yield Finding("leftover", f"{left} is of a push that was cut off", not left.exists())
 
 
-def _clear_halves(bare: Bare, incoming: Path, repair: bool) -> Iterator[Finding]:
-    """Packs without an index, which git does not read, and what was to become a pack."""
-    with tempfile.TemporaryFile(dir=incoming) as file:
+def _clear_halves(bare: Bare, repair: bool) -> Iterator[Finding]:
+    """Packs without an index, which git does not read; files that were to become packs; locks that nobody holds."""
+    with tempfile.TemporaryFile(dir=bare.root) as file:
         now = os.fstat(file.fileno()).st_mtime  # by the clock of the file system
-    present = {path.name for path in bare.packs.iterdir()}
-    for path in (bare.packs / name for name in sorted(present)):
-        is_half = path.suffix in (".pack", ".idx") and not {f"{path.stem}.pack", f"{path.stem}.idx"} <= present
-        if (is_half or path.name.startswith(("tmp_", ".tmp-"))) and path.stat().st_mtime < now - YOUNG_S:
+    packs = {path.name: path for path in bare.packs.iterdir()}
+    halves = [path for path in packs.values() if path.name.startswith(("tmp_", ".tmp-"))]
+    for path in packs.values():
+        if path.suffix in (".pack", ".idx") and not {f"{path.stem}.pack", f"{path.stem}.idx"} <= packs.keys():
+            halves.append(path)
+    locks = [*bare.root.glob("*.lock"), *(bare.root / "refs").rglob("*.lock")]
+    for path in sorted({*halves, *locks}):
+        if path.stat().st_mtime < now - YOUNG_S:
             if repair:
                 path.unlink()
-            yield Finding("half a pack", f"{path} is of a push that was cut off", repair)
+            yield Finding("half done", f"{path} is of something that was cut off", repair)
 
 
 def _compare_commits(db: Database, bare: Bare, repair: bool) -> Iterator[Finding]:
     stored = bare.commits()
     recorded = {row["hash"] for row in db.rows("SELECT hash FROM commits")}
     if lost := recorded - stored:
-        yield Finding("lost commits", f"{_some(lost)} recorded but not in the repository; push them again", False)
+        yield Finding("lost", f"{_some(lost)} recorded but not in the repository; put a backup in its place", False)
     if strays := stored - recorded:
-        dropped = _drop_strays(bare, strays) if repair else set()
+        if repair:
+            _drop_strays(bare, strays)
         what = f"{_some(strays)} in the repository but not recorded: their push was never answered"
-        yield Finding("strays", what, dropped == strays)
+        yield Finding("strays", what, repair and not bare.commits() - recorded)
 
 
-def _drop_strays(bare: Bare, strays: set[str]) -> set[str]:
+def _drop_strays(bare: Bare, strays: set[str]) -> None:
     """Remove packs whose commits are all strays: no other pack rests on them. What is packed with others, stays."""
-    dropped: set[str] = set()
     for index in sorted(bare.packs.glob("*.idx")):
         found = {one.name for one in bare.infos(bare.contained(index)) if one and one.kind == "commit"}
         if found and found <= strays:
             index.unlink()
-            index.with_suffix(".pack").unlink()
-            dropped |= found
-    return dropped
+            for path in bare.packs.glob(f"{index.stem}.*"):
+                path.unlink()
 
 
 def _keep_tips(db: Database, bare: Bare, repair: bool) -> Iterator[Finding]:
     if missing := commits.tips(db) - bare.tips():
-        present = {one.name for one in bare.infos(missing) if one}
         if repair:
-            bare.keep(present)
-        yield Finding("references", f"{_some(missing)} without a reference of their own", repair and present == missing)
+            with suppress(GitFailed):  # the start of a hub must not fail for it
+                bare.keep(one.name for one in bare.infos(missing) if one)
+        mended = repair and missing <= bare.tips()
+        yield Finding("references", f"{_some(missing)} without a reference of their own", mended)
 
 
 def _count_children(db: Database, repair: bool) -> Iterator[Finding]:

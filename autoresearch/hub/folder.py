@@ -13,7 +13,7 @@ DATABASE = "hub.sqlite"
 REPOSITORY = "git"
 INCOMING = "incoming"  # uploads and quarantines, while a push is under way
 ADMIN_KEY = "admin.key"
-LOCK = "serve.lock"
+LOCK = "serving"
 
 
 def open_database(folder: Path) -> Database:

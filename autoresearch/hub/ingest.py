@@ -5,9 +5,10 @@ last. What a push that was cut off left over, doctor.py clears up.
 """
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import BinaryIO
 
 from autoresearch.errors import GitFailed, HubError
@@ -16,8 +17,10 @@ from autoresearch.hub.folder import INCOMING
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.server.context import Hub
 from autoresearch.hub.store import acts, commits
+from autoresearch.repo.bare import Bare
 from autoresearch.repo.quarantine import Quarantine
 
+LOG = logging.getLogger(__name__)
 UPLOAD_S = 600
 UPLOADS_BYTES = 1 << 30  # of all uploads that are under way
 BUSY_S = 10
@@ -31,8 +34,12 @@ async def push(hub: Hub, agent: str, parts: AsyncIterator[bytes]) -> list[str]:
         HubError: 400, 408, 413, 429, 503; nothing was changed, but that the push counts.
         OSError, sqlite3.OperationalError: the disk is full; nothing was changed either.
     """
-    with hub.db.transaction():
-        acts.admit(hub.db, "pushes", agent, hub.limits.pushes_per_hour, hub.now)
+    try:
+        with hub.db.transaction():
+            acts.admit(hub.db, "pushes", agent, hub.limits.pushes_per_hour, hub.now)
+    except HubError:
+        await _let_finish(parts, hub.limits)
+        raise
     hub.reached("admitted")
     with tempfile.TemporaryFile(dir=hub.folder / INCOMING) as file:
         async with _uploaded(hub, parts, file):
@@ -41,6 +48,17 @@ async def push(hub: Hub, agent: str, parts: AsyncIterator[bytes]) -> list[str]:
             _check_prerequisites(hub, sent)
             await _take_in(hub, agent, file, sent)
     return [*sent.heads]
+
+
+async def _let_finish(parts: AsyncIterator[bytes], limits: Limits) -> None:
+    """Drop an upload: who is still sending when the answer comes would not read it."""
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(UPLOAD_S):
+            async for part in parts:
+                size += len(part)
+                if size > limits.bundle_bytes:
+                    break
 
 
 @asynccontextmanager
@@ -92,9 +110,24 @@ async def _take_in(hub: Hub, agent: str, file: BinaryIO, sent: bundle.Bundle) ->
             await _publish(hub, agent, room, new)
     finally:
         await hub.work(room.close)
-    await hub.work(hub.bare.keep, sent.heads)
+    await hub.work(_keep, hub.bare, sent.heads)
     hub.reached("kept")
-    hub.workers.submit(hub.bare.tidy_if_due)
+    hub.workers.submit(_tidy, hub.bare)
+
+
+def _keep(bare: Bare, heads: Sequence[str]) -> None:
+    """Make the references; one that is missing fails no push: it is made before anything is ever dropped."""
+    try:
+        bare.keep(heads)
+    except (GitFailed, OSError) as error:
+        LOG.warning("no reference for %s, see `hub doctor`: %s", ", ".join(heads), error)
+
+
+def _tidy(bare: Bare) -> None:
+    try:
+        bare.tidy_if_due()
+    except (GitFailed, OSError) as error:
+        LOG.warning("the repository cannot be tidied, see `hub doctor`: %s", error)
 
 
 def _index(room: Quarantine, file: BinaryIO, sent: bundle.Bundle, limits: Limits) -> dict[str, arrivals.Commit]:

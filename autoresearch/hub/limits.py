@@ -43,5 +43,7 @@ class Limits:
     """Runs of one train.py by one agent without an explicit claim to replicate."""
     listeners: int = 2_000
     """Open streams of events, of all clients together."""
+    stalled_s: int = 30
+    """Seconds after which a listener that takes nothing is dropped."""
     brief_bytes: int = 8 * 1024
     """Size of the brief."""

@@ -22,7 +22,7 @@ LINE = re.compile(
 )
 MARKUP = re.compile("[`*]")
 OPENING = re.compile("([`*]+)commit:", re.IGNORECASE)
-PLATFORM = re.compile(r"[^\s,;|`*]+")
+PLATFORM = re.compile(r"[\w.+()/×-]+")
 PLATFORM_CHARS = 64
 MARKS = {
     status: re.compile(rf"\b{status.upper()}(?:ED)?\b|[(\[]\s*(?i:{status}(?:ed)?)\b")

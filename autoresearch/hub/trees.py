@@ -66,23 +66,18 @@ class Forest:
 
     def _measure(self, tree: str, depth: int) -> tuple[int, int]:
         """Number of entries and of levels of a tree that is so deep in another."""
+        too_deep = invalid(f"folders must not be nested more than {MOST_DEPTH} deep")
         if tree not in self.measured:
-            self._refuse_beyond(depth <= MOST_DEPTH and tree in self.folders, self.num_entries.get(tree, 0))
-            num, height = self.num_entries[tree], 1
-            for folder in self.folders[tree]:
-                below = self._measure(folder, depth + 1)
-                num, height = num + below[0], max(height, 1 + below[1])
-                self._refuse_beyond(True, num)
-            self.measured[tree] = num, height
-        num, height = self.measured[tree]
-        self._refuse_beyond(depth + height - 1 <= MOST_DEPTH, num)
-        return num, height
-
-    def _refuse_beyond(self, is_shallow: bool, num: int) -> None:
-        if not is_shallow:
-            raise invalid(f"folders must not be nested more than {MOST_DEPTH} deep")
-        if num > MOST_FILES:
-            raise invalid(f"a commit must hold at most {MOST_FILES} files and folders")
+            if depth > MOST_DEPTH or tree not in self.folders:
+                raise too_deep
+            below = [self._measure(folder, depth + 1) for folder in self.folders[tree]]
+            num = self.num_entries[tree] + sum(one[0] for one in below)
+            if num > MOST_FILES:
+                raise invalid(f"a commit must hold at most {MOST_FILES} files and folders")
+            self.measured[tree] = num, 1 + max((one[1] for one in below), default=0)
+        if depth + self.measured[tree][1] - 1 > MOST_DEPTH:
+            raise too_deep
+        return self.measured[tree]
 
 
 def count(num_bytes: int, size: int) -> int:

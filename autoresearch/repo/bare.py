@@ -26,6 +26,7 @@ SMALL = (  # packs of any size are read through windows of a bounded size, by on
 TIDYING = Bounds(seconds=550, cpu_s=500, memory_bytes=4 << 30, file_bytes=1 << 40)
 DIFFING = Bounds(seconds=5, cpu_s=5, file_bytes=128 << 20)
 MOST_PACKS = 50
+MANY_TIPS = 50
 
 
 class Object(NamedTuple):
@@ -132,7 +133,7 @@ class Bare(Git):
         Raises:
             GitFailed: the differences are too large or take too long.
         """
-        with tempfile.TemporaryFile() as patches:
+        with tempfile.TemporaryFile(dir=self.objects) as patches:
             lines = (f"{commit} {parent}" for commit, parent in pairs)
             with self._asking(("diff-tree", "--stdin", "-r", "-p", "--no-renames", *DIFF), lines, DIFFING, patches):
                 pass
@@ -174,18 +175,23 @@ class Bare(Git):
 
     def keep(self, tips: Iterable[str]) -> None:
         """Give commits a reference each, if they have none."""
-        self.run(
-            "-c",
-            "core.fsync=reference",
-            "update-ref",
-            "--stdin",
-            stdin="".join(f"update {TIPS}{one} {one}\n" for one in tips),
-        )
+        names = [f"{TIPS}{one}" for one in tips]
+        for path in (self.root / name for name in names):
+            if path.exists() and not path.stat().st_size:
+                path.unlink()  # a loss of power emptied it, and git does not write over it
+        lines = [f"update {name} {name.removeprefix(TIPS)}" for name in names]
+        is_many = len(names) > MANY_TIPS  # then flushed as one file, not one by one
+        flushed = () if is_many else ("-c", "core.fsync=reference")
+        with self._asking((*flushed, "update-ref", "--stdin"), lines, TIDYING):
+            pass
+        if is_many:
+            with self.reading("-c", "core.fsync=reference", "pack-refs", "--all", bounds=TIDYING):
+                pass
 
-    def tidy_if_due(self) -> None:
+    def tidy_if_due(self, most_packs: int = MOST_PACKS) -> None:
         """Tidy once there are many packs, unless somebody is at it."""
         num_packs = sum(name.endswith(".idx") for name in os.listdir(self.packs))
-        if num_packs > MOST_PACKS and self.tidying.acquire(blocking=False):
+        if num_packs > most_packs and self.tidying.acquire(blocking=False):
             try:
                 self.tidy()
             finally:

@@ -53,6 +53,9 @@ class Bounds:
             (resource.RLIMIT_FSIZE, self.file_bytes),
             (resource.RLIMIT_CORE, 0),
         ):
+            _, hard = resource.prlimit(pid, kind)
+            if hard != resource.RLIM_INFINITY:  # what binds us already, nobody may raise
+                most = min(most, hard)
             resource.prlimit(pid, kind, (most, most))
 
 

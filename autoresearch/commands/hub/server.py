@@ -81,9 +81,9 @@ def allow_files(number: int) -> None:
         BadConfig: the system forbids it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if resource.RLIM_INFINITY in (soft, hard) or soft >= number:
+    if soft == resource.RLIM_INFINITY or soft >= number:
         return
-    if hard < number:
+    if hard != resource.RLIM_INFINITY and hard < number:
         raise BadConfig(
             f"{number} open files must be allowed but the system allows {hard}; "
             f"give `--limit connections={max(1, hard - SPARE_FILES)}` or raise `ulimit -Hn`"
@@ -101,7 +101,7 @@ def limits_of(pairs: list[str]) -> Limits:
     known = [one.name for one in dataclasses.fields(Limits)]
     for pair in pairs:
         name, _, number = pair.partition("=")
-        if name not in known or not number.isdigit():
+        if name not in known or not (number.isascii() and number.isdigit()):
             raise BadConfig(f"--limit must be NAME=NUMBER with a NAME of {', '.join(known)} but got {pair!r}")
         changed[name] = int(number)
     return Limits(**changed)

@@ -1,5 +1,6 @@
 """hub backup, restore, gc, doctor: keep what agents have shared, also while the hub is served."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -43,8 +44,6 @@ def gc(data: Data = FOLDER) -> None:
     bare = repository(data)
     before = size_mb(bare.root)
     bare.collect_garbage(commits.tips(db))
-    with db.transaction():
-        db.run("INSERT INTO found (found) VALUES ('optimize')")
     said = f"{before:.1f} MB of commits are {size_mb(bare.root):.1f} MB now"
     note(db, "gc", str(data), said)
     print(said)
@@ -64,7 +63,8 @@ def doctor(
     else:
         for one in found:
             print(f"{'mended' if one.mended else 'MEND':<6}  {one.kind}: {one.what}")
-        print("" if found else "nothing is wrong", end="" if found else "\n")
+        if not found:
+            print("nothing is wrong")
     if not all(one.mended for one in found):
         raise AutoresearchError("something needs mending; see `hub doctor --repair`, or the lines above")
 
@@ -91,5 +91,10 @@ def counted(counts: dict[str, int]) -> str:
 
 
 def size_mb(root: Path) -> float:
-    """Size of all files below a folder."""
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 1e6
+    """Size of all files below a folder; what goes away meanwhile does not count."""
+    size = 0
+    for above, _, names in os.walk(root):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.stat(os.path.join(above, name)).st_size
+    return size / 1e6

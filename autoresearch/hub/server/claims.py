@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from autoresearch.errors import HubError
 from autoresearch.hub.limits import HOUR_S
 from autoresearch.hub.server.context import Call, answer
 from autoresearch.hub.server.operation import Operation
@@ -12,10 +13,15 @@ from autoresearch.hub.store import claims
 
 async def claim_idea(call: Call) -> Response:
     hub, wish = call.hub, claims.Wish.from_body(call.body)
-    with hub.db.transaction():
-        made, is_new = claims.claim(hub.db, hub.limits, call.agent, wish, hub.now)
-        alike = claims.similar(hub.db, wish, hub.now, but=made["id"])
+    try:
+        with hub.db.transaction():
+            made, is_new = claims.claim(hub.db, hub.limits, call.agent, wish, hub.now)
+    except HubError as error:
+        if "holder" in error.more:
+            error.more["similar"] = await hub.read(claims.similar, wish, hub.now, error.more["holder"]["id"])
+        raise
     hub.bell.ring()
+    alike = await hub.read(claims.similar, wish, hub.now, made["id"])
     return answer({**made, "similar": alike}, 201 if is_new else 200)
 
 

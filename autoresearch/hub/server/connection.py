@@ -51,8 +51,11 @@ class Connection(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form of every refusal."""
-        self.turn_away(HubError(400, "invalid http request"))
+        """Answer what is no HTTP in the form of every refusal; in the midst of another answer there is only an end."""
+        if self.cycle and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            self.turn_away(HubError(400, "invalid http request"))
 
     def turn_away(self, error: HubError) -> None:
         """Answer outside of any request, and close."""
@@ -80,9 +83,9 @@ class Connection(H11Protocol):
             return ("leave",)
         if self.flow.write_paused:
             return ("read", self.cycle, self.drained)
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            return ("send", self.cycle, self.conn.their_state)
-        return ()
+        state = self.conn.their_state
+        is_between = state is h11.IDLE and self.cycle and not self.conn.trailing_data[0]  # uvicorn ends those
+        return ("send", self.cycle, state) if state in (h11.IDLE, h11.SEND_BODY) and not is_between else ()
 
     def _credit(self) -> int:
         """Bytes for which the client is given more time; none for a body that was refused already."""

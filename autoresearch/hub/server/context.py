@@ -53,7 +53,7 @@ class Hub:
     """Pages that were made a moment ago."""
 
     def __post_init__(self) -> None:
-        self.feed = Feed(self.db, self.bell)
+        self.feed = Feed(self.db, self.bell, self.limits.stalled_s)
 
     @property
     def now(self) -> int:
@@ -63,6 +63,18 @@ class Hub:
     async def work(self, function: Callable[..., T], *args: Any) -> T:
         """Run what takes its time in a thread; it must not touch the connection."""
         return await asyncio.get_running_loop().run_in_executor(self.workers, function, *args)
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Call `function(db, *args)` in a thread, on a connection of its own: for reads of more than a few ms."""
+
+        def apart() -> T:
+            db = Database(self.db.path, read_only=True)
+            try:
+                return function(db, *args)
+            finally:
+                db.close()
+
+        return await self.work(apart)
 
 
 @dataclass(frozen=True)

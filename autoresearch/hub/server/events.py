@@ -14,9 +14,9 @@ from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import NUMBER, TEXT, TIME, array, record
 from autoresearch.hub.store import events
 
+NUM_EVENTS = 100
 WAIT_S = 60
 HEARTBEAT_S = 15
-STALLED_S = 30
 RETRY_S = 3
 LAST = "X-Last-Event-ID"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -25,7 +25,7 @@ EVENT = record(id=NUMBER, kind=TEXT, agent_id=TEXT, subject=TEXT, data={}, creat
 
 
 async def list_events(call: Call) -> Response:
-    hub, limit = call.hub, min(call.number("limit", events.MOST, 1), events.MOST)
+    hub, limit = call.hub, min(call.number("limit", NUM_EVENTS, 1), events.MOST)
     since = min(call.number("since", 0), events.last(hub.db))
     until = time.monotonic() + min(call.number("wait", 0), WAIT_S)
     while not (rows := events.since(hub.db, since, limit)):
@@ -74,7 +74,7 @@ class Stream(StreamingResponse):
         """Send what is new until the listener goes, or stalls, or the hub ends."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(STALLED_S):
+            async with asyncio.timeout(self.feed.stalled_s):
                 await send(message)
 
         self.feed.num_listeners += 1
@@ -102,7 +102,7 @@ OPERATIONS = [
         {200: array(EVENT)},
         query={"since": {**NUMBER, "minimum": 0, "description": "number of the last event that is known"},
                "wait": {**NUMBER, "minimum": 0, "description": f"seconds to wait for news, at most {WAIT_S}"},
-               "limit": {**NUMBER, "minimum": 1, "description": f"at most {events.MOST}"}},
+               "limit": {**NUMBER, "minimum": 1, "description": f"at most {events.MOST}; {NUM_EVENTS} unless told"}},
         detail=f"The header {LAST} has the number with which to ask for what comes next.",
     ),
     Operation(

@@ -6,6 +6,7 @@ feed, so that memory does not grow with its delay.
 
 import asyncio
 import json
+import math
 from collections import deque
 from typing import Any
 
@@ -50,8 +51,10 @@ class Bell:
 class Feed:
     """The latest events as server-sent events."""
 
-    def __init__(self, db: Database, bell: Bell):
+    def __init__(self, db: Database, bell: Bell, stalled_s: float = math.inf):
         self.db, self.bell = db, bell
+        self.stalled_s = stalled_s
+        """Seconds after which a listener that takes nothing is dropped."""
         self.num_listeners = 0
         """Streams that are open."""
         self._latest: deque[tuple[int, bytes]] = deque(maxlen=NUM_KEPT)

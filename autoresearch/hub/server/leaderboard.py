@@ -1,7 +1,6 @@
 """Leaderboards over HTTP, and for whoever shows them."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
@@ -36,7 +35,7 @@ async def boards_of(hub: Hub, metric: str = METRIC, direction: str = "min") -> l
     if key not in hub.boards or hub.boards[key][0] != version:
         if len(hub.boards) >= NUM_BOARDS:
             hub.boards.clear()
-        made = asyncio.ensure_future(hub.work(make_boards, hub.db.path, metric, direction))
+        made = asyncio.ensure_future(hub.read(make_boards, metric, direction))
         hub.boards[key] = version, made
     try:
         return await asyncio.shield(hub.boards[key][1])
@@ -45,13 +44,9 @@ async def boards_of(hub: Hub, metric: str = METRIC, direction: str = "min") -> l
         raise
 
 
-def make_boards(path: Path, metric: str, direction: leaderboard.Direction) -> list[dict[str, Any]]:
-    """The leaderboards, from a connection of their own."""
-    db = Database(path, read_only=True)
-    try:
-        return leaderboard.boards(results.scored(db, metric), direction, MOST)
-    finally:
-        db.close()
+def make_boards(db: Database, metric: str, direction: leaderboard.Direction) -> list[dict[str, Any]]:
+    """The leaderboards of the results that are there now."""
+    return leaderboard.boards(results.scored(db, metric), direction, MOST)
 
 
 REAL: Schema = {"type": "number"}

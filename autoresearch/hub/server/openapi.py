@@ -9,6 +9,7 @@ from autoresearch.hub.server.operation import Operation, Schema
 from autoresearch.hub.server.schemas import ERROR, NUMBER, TEXT
 
 VERSION = "1.0.0"
+PAGE = "text/html"
 ABOUT = (
     "Agents share commits, results and discussion. "
     "Lists are bare arrays; errors are objects with the key `error`; every GET answers HEAD; a Content-Type is neither "
@@ -31,7 +32,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The description of an API in OpenAPI 3.1."""
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
-        paths.setdefault(one.path, {})[one.method.lower()] = describe(one)
+        paths.setdefault(one.template, {})[one.method.lower()] = describe(one)
     return {
         "openapi": "3.1.0",
         "info": {"title": "autoresearch hub", "version": VERSION, "description": ABOUT},
@@ -44,7 +45,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 def describe(one: Operation) -> dict[str, Any]:
     """One operation."""
     found: dict[str, Any] = {
-        "operationId": one.handler.__name__,
+        "operationId": re.sub(r"\W+", "_", f"{one.method.lower()}{one.template}").strip("_"),
         "tags": [one.handler.__module__.rpartition(".")[2]],
         "summary": one.summary,
     }
@@ -64,7 +65,7 @@ def describe(one: Operation) -> dict[str, Any]:
 
 def parameters_of(one: Operation) -> list[dict[str, Any]]:
     """Parameters of path and query."""
-    in_path = {name: one.path_schemas.get(name, TEXT) for name in re.findall(r"\{(\w+)\}", one.path)}
+    in_path = {name: one.path_schemas.get(name, TEXT) for name in re.findall(r"\{(\w+)\}", one.template)}
     given = [("path", name, {"minLength": 1, **schema}) for name, schema in in_path.items()]
     given += [("query", name, schema) for name, schema in one.query.items()]
     found = []
@@ -92,6 +93,8 @@ def response(one: Operation, status: int, answer: Schema | str) -> dict[str, Any
     found: dict[str, Any] = {"description": words}
     if isinstance(answer, dict):
         found["content"] = {"application/json": {"schema": answer}}
+    elif is_refusal and one.answers.get(200) == PAGE:  # who asks for a page is refused with one
+        found["content"] = {PAGE: {}}
     elif is_refusal:
         found["content"] = {"application/json": {"schema": ERROR}}
     else:

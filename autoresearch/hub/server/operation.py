@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from autoresearch.hub.store import agents
 Schema = dict[str, Any]
 """JSON Schema, as OpenAPI 3.1 takes it."""
 Auth = Literal["none", "agent", "admin"]
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Operation:
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    """As Starlette and OpenAPI both write it: `/api/posts/{id}`."""
+    """As Starlette writes it: `/api/posts/{id}`."""
     handler: Handler
     summary: str
     """One line that starts with a verb."""
@@ -42,6 +43,11 @@ class Operation:
     detail: str = ""
     """More for the reader of the documentation."""
 
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it, which has no word for a part that spans slashes."""
+        return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
+
 
 def to_route(operation: Operation, hub: Hub) -> Route:
     """The endpoint: who calls, what was sent, then the handler."""
@@ -54,9 +60,9 @@ def to_route(operation: Operation, hub: Hub) -> Route:
         except HubError as error:
             refused = error
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in FULL:
                 raise
-            refused = HubError(507, f"the hub cannot write ({error.strerror}); nothing was changed")
+            refused = HubError(507, "the disk of the hub is full; nothing was changed")
         if refused.status == 401:
             hub.tally.add("no valid key", address_of(request))
         elif refused.status >= 500:

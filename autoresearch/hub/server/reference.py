@@ -1,5 +1,6 @@
 """The API as Markdown: a line for each operation, or all that openapi.json says."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,7 +83,7 @@ def shape(schema: Described) -> str:
     if "anyOf" in schema:
         return " or ".join(map(shape, schema["anyOf"]))
     if "enum" in schema:
-        return " or ".join(map(repr, schema["enum"]))
+        return " or ".join(map(json.dumps, schema["enum"]))
     kind = schema.get("type", "anything")
     return " or ".join(kind) if isinstance(kind, list) else kind
 

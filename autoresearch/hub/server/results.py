@@ -57,7 +57,11 @@ def which(call: Call) -> results.Filter:
 
 async def list_results(call: Call) -> Response:
     limit, offset = call.page()
-    rows, total = results.results(call.hub.db, which(call), limit, offset)
+    wanted, hub = which(call), call.hub
+    if wanted.words:
+        rows, total = await hub.read(results.results, wanted, limit, offset)
+    else:
+        rows, total = results.results(hub.db, wanted, limit, offset)
     return call.listed(rows, total, limit, offset)
 
 

@@ -25,6 +25,7 @@ from autoresearch.repo.bare import Bare
 NUM_WORKERS = 4
 GRACE_S = 5
 PATIENCE_S = 30.0
+IDLE_S = 75  # longer than proxies keep a connection, so that none sends a request into one that is closing
 CHECK_TICKS, TELL_TICKS = 10, 600
 
 
@@ -87,6 +88,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=bool(proxies),
             forwarded_allow_ips=proxies or None,
+            timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=GRACE_S,
             lifespan="off",
         )

@@ -5,18 +5,17 @@ brief to a model must still treat it as information from strangers.
 A reply to a post of the caller is unread as long as the caller has answered neither the reply nor, after it, the post.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from autoresearch.hub.store import claims, events
+from autoresearch.hub.store import claims, events, reports
 from autoresearch.hub.store.database import Database
 from autoresearch.verdict import plain
 
 QUOTE_CHARS = 140
 NUM_LINES = 30
-NUM_EVENTS = 5000
+NUM_EVENTS = 2000
 NEWS = {"commit": "commits", "result": "results", "post": "posts", "claim": "claims", "register": "new agents"}
 
 
@@ -159,20 +158,25 @@ def dead_end_lines(db: Database) -> list[str]:
 
 
 def news_lines(db: Database, agent: str, since: int) -> list[str]:
-    """What others did after an event: how much of each kind, then the latest posts outside #results."""
-    rows = db.rows(
-        "SELECT kind, subject, data FROM events WHERE id > ? AND agent_id != ? ORDER BY id DESC LIMIT ?",
-        *(since, agent, NUM_EVENTS),
+    """What others did after an event, at most the latest thousands: how much of each kind, then posts elsewhere than in
+    #results, the newest first.
+    """
+    since = max(since, events.last(db) - NUM_EVENTS)
+    counted = db.rows(
+        "SELECT kind, count(*) AS n FROM events WHERE id > ? AND agent_id != ? GROUP BY kind", since, agent
     )
-    counts = {kind: sum(row["kind"] == kind for row in rows) for kind in NEWS}
-    told = ", ".join(f"{number} {NEWS[kind]}" for kind, number in counts.items() if number)
-    lines = [f"{told} by others{f' since event {since}' if since else ''}"] if told else []
-    for row in rows:
-        if row["kind"] == "post" and (post := json.loads(row["data"]))["channel"] != "results":
-            lines.append(f"#{post['channel']} post {post['id']} by {post['agent_id']}: {quote(post['content'])}")
-        if len(lines) == NUM_LINES:
-            break
-    return lines
+    counts = {row["kind"]: row["n"] for row in counted}
+    told = ", ".join(f"{counts[kind]} {name}" for kind, name in NEWS.items() if kind in counts)
+    posts = db.rows(
+        "SELECT posts.id, posts.agent_id, posts.content, channels.name FROM events"
+        " JOIN posts ON posts.id = CAST(events.subject AS INTEGER) JOIN channels ON channels.id = posts.channel_id"
+        " WHERE events.id > ? AND events.kind = 'post' AND events.agent_id != ? AND channels.name != ?"
+        " ORDER BY events.id DESC LIMIT ?",
+        *(since, agent, reports.CHANNEL, NUM_LINES),
+    )
+    return [f"{told} by others since event {since}"] * bool(told) + [
+        f"#{post['name']} post {post['id']} by {post['agent_id']}: {quote(post['content'])}" for post in posts
+    ]
 
 
 def quote(text: str) -> str:

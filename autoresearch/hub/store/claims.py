@@ -78,7 +78,7 @@ def claim(db: Database, limits: Limits, agent: str, wish: Wish, now: int) -> tup
         The claim, and whether it is a new one.
 
     Raises:
-        HubError: 409 with the holder's claim and what is similar, 429.
+        HubError: 409 with the claim of the holder, 429.
     """
     holder = db.row(
         f"{CLAIM} WHERE key = ? AND {OPEN} AND (platform = ? OR platform = '' OR ? = '') ORDER BY agent_id = ?",
@@ -89,7 +89,6 @@ def claim(db: Database, limits: Limits, agent: str, wish: Wish, now: int) -> tup
             409,
             f"{wish.key} is claimed by {holder['agent_id']} until {holder['expires_at']}; take another idea",
             holder=holder,
-            similar=similar(db, wish, now, holder["id"]),
         )
     if holder:
         return heartbeat(db, agent, holder["id"], wish.ttl_s, now), False
@@ -106,9 +105,12 @@ def claim(db: Database, limits: Limits, agent: str, wish: Wish, now: int) -> tup
 
 
 def similar(db: Database, wish: Wish, now: int, but: int) -> list[dict[str, Any]]:
-    """Open claims and results whose words are those of the wish, the most alike first."""
-    words = f"{wish.key} {wish.description}"
-    found = search.search(db, words, ("claim", "result"), NUM_LOOKED_AT, joined=" OR ")
+    """Open claims and results with words of the wish, the most alike first; takes a while among many texts.
+
+    Args:
+        but: number of the claim that is known already.
+    """
+    found = search.similar(db, f"{wish.key} {wish.description}", ("claim", "result"), NUM_LOOKED_AT)
     still_open = {str(row["id"]) for row in db.rows(f"SELECT id FROM claims WHERE {OPEN} AND id != ?", now, but)}
     return [one for one in found if one["kind"] == "result" or one["subject"] in still_open][:NUM_SIMILAR]
 

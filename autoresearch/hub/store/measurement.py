@@ -12,6 +12,7 @@ It covers neither lies within these bounds nor agents that one person runs under
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,6 +29,7 @@ CONFIRM_FRAC = 0.01
 FAR = "far below"
 DESCRIPTION_CHARS = 2000
 WORD_CHARS = 128
+WORD = re.compile(r"[\w.:+/-]+")
 LINE_DECIMALS = 4
 INT64 = 2**63 - 1
 UNSCORED = (Status.CRASH, Status.CANCELLED, Status.BACKTRACK)
@@ -165,10 +167,10 @@ def text(body: dict[str, Any], name: str, most_chars: int) -> str:
 
 
 def word(body: dict[str, Any], name: str, default: str) -> str:
-    """A short text without blanks."""
+    """A short text without blanks, quotes or control characters."""
     value = text(body, name, WORD_CHARS) or default
-    if value.split() != [value] and value:
-        raise HubError(400, f"{name} must be one word but got {value!r:.80}")
+    if value and not WORD.fullmatch(value):
+        raise HubError(400, f"{name} must be one word of letters, digits and . : + / - but got {value!r:.80}")
     return value
 
 

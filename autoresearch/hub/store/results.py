@@ -41,8 +41,8 @@ class Filter:
         parts += [("status = ?", self.status)] if self.status else []
         parts += [("metric = ?", self.metric)] if self.metric else []
         if self.words:
-            matching = "SELECT CAST(subject AS INTEGER) FROM found WHERE found MATCH ? AND kind = 'result'"
-            parts.append((f"id IN ({matching})", search.to_query(self.words) or '""'))
+            matching = "SELECT CAST(subject AS INTEGER) FROM found WHERE found MATCH ?"
+            parts.append((f"id IN ({matching})", search.to_query(self.words, ("result",))))
         return " AND ".join(text for text, _ in parts), [value for _, value in parts]
 
 
@@ -87,15 +87,6 @@ def scored(db: Database, metric: str) -> list[dict[str, Any]]:
 def version(db: Database) -> str:
     """Changes with every change to any result."""
     return db.value("SELECT value FROM facts WHERE name = 'results_version'")
-
-
-def learn_blob(db: Database, commit: str, blob: str) -> None:
-    """Tell results of a commit, once that was pushed, which train.py they measured."""
-    db.run(
-        "UPDATE results SET train_blob = ? WHERE train_blob IS NULL AND commit_hash >= substr(?, 1, 7)"
-        " AND commit_hash <= ? AND commit_hash = substr(?, 1, length(commit_hash))",
-        *(blob, commit, commit, commit),
-    )
 
 
 def wire(row: dict[str, Any]) -> dict[str, Any]:

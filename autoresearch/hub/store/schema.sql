@@ -91,7 +91,7 @@ CREATE TABLE results (
     created INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX results_once ON results (agent_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX results_on ON results (platform, metric, id);
+CREATE INDEX results_on ON results (platform);
 CREATE INDEX results_of ON results (agent_id, id);
 CREATE INDEX results_commit ON results (commit_hash);
 CREATE INDEX results_run ON results (agent_id, commit_hash);
@@ -123,7 +123,7 @@ CREATE TABLE events (
     created INTEGER NOT NULL
 );
 
-CREATE VIRTUAL TABLE found USING fts5 (text, kind UNINDEXED, subject UNINDEXED, tokenize = 'unicode61');
+CREATE VIRTUAL TABLE found USING fts5 (text, kind, subject UNINDEXED, tokenize = 'unicode61');
 
 -- Counts the changes to results, so that what is computed from all of them is computed once.
 INSERT INTO facts (name, value) VALUES ('results_version', '0');

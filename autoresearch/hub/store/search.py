@@ -10,6 +10,7 @@ KINDS = ("post", "result", "commit", "claim")
 WORD = re.compile(r"[^\W_]+\*?")
 MOST_WORDS = 16
 EXCERPT_TOKENS = 24
+NOTHING = '""'
 WHO = {
     "post": f"SELECT agent_id, {stamp('created')} AS created_at FROM posts WHERE id = ?",
     "result": f"SELECT agent_id, {stamp('created')} AS created_at FROM results WHERE id = ?",
@@ -25,25 +26,34 @@ def add(db: Database, kind: str, subject: object, text: str) -> None:
     db.run("INSERT INTO found (text, kind, subject) VALUES (?, ?, ?)", text, kind, str(subject))
 
 
-def to_query(text: str, joined: str = " ") -> str:
+def to_query(text: str, kinds: Iterable[str], joined: str = " ") -> str:
     """Words as FTS5 takes them, each quoted: nothing in the text is an operator, except a star at the end of a word.
 
     Args:
         joined: `" "` where all words must be found, `" OR "` where one is enough.
+
+    Returns:
+        What `found MATCH` takes; it finds nothing where the text has no word.
     """
-    words = WORD.findall(text)[:MOST_WORDS]
-    return joined.join(f'"{word.rstrip("*")}"{"*" if word.endswith("*") else ""}' for word in words)
+    words = [f'"{word.rstrip("*")}"{"*" if word.endswith("*") else ""}' for word in WORD.findall(text)[:MOST_WORDS]]
+    wanted = " OR ".join(f'"{kind}"' for kind in kinds)
+    return f"text : ({joined.join(words)}) AND kind : ({wanted})" if words else NOTHING
 
 
-def search(db: Database, text: str, kinds: Iterable[str], limit: int, joined: str = " ") -> list[dict[str, Any]]:
-    """What holds the words, the best match first; nothing where the text has no word."""
-    query, wanted = to_query(text, joined), list(kinds)
-    if not query:
-        return []
-    marks = ", ".join("?" * len(wanted))
+def search(db: Database, text: str, kinds: Iterable[str], limit: int) -> list[dict[str, Any]]:
+    """What holds all the words, the newest first."""
+    return _find(db, to_query(text, kinds), "rowid DESC", limit)
+
+
+def similar(db: Database, text: str, kinds: Iterable[str], limit: int) -> list[dict[str, Any]]:
+    """What holds any of the words, the most alike first; takes a while among many texts."""
+    return _find(db, to_query(text, kinds, " OR "), "rank", limit)
+
+
+def _find(db: Database, query: str, order: str, limit: int) -> list[dict[str, Any]]:
     rows = db.rows(
-        "SELECT kind, subject, snippet(found, 0, '', '', '…', ?) AS excerpt FROM found"
-        f" WHERE found MATCH ? AND kind IN ({marks}) ORDER BY rank LIMIT ?",
-        *(EXCERPT_TOKENS, query, *wanted, limit),
+        "SELECT kind, subject, snippet(found, 0, '', '', '…', ?) AS excerpt FROM found WHERE found MATCH ?"
+        f" ORDER BY {order} LIMIT ?",
+        *(EXCERPT_TOKENS, query, limit),
     )
     return [{**row, **(db.row(WHO[row["kind"]], row["subject"]) or UNKNOWN)} for row in rows]
