@@ -112,9 +112,10 @@ def bombs() -> dict[str, str]:
     nested = {"quotes": ">", "lists": "- ", "numbers": "1. ", "mixed blocks": "> - "}
     repeated = (
         *("[", "![", "[a](", "[a]", "*a ", "**a*", "*_", "*a_b", "***a ", "_a __b ", "`", "`a", "<", "<a ", "<a@b.c>"),
-        *("<http://a>", "&amp;", "&", "\\*", "# a\n", "a\n=\n", "---\n", "\n", "```\n", "    a\n", "<!--", "a\n", "- a\n"),  # noqa: E501
-        *("> - > - a\n", "a|b\n-|-\n\n", "|a", "[a]: b\n", '[x]("', "](<", "a1b2c3d ", "\t", "a  \n", "a\u0301", "![a]("),  # noqa: E501
-    )  # fmt: skip
+        *("<http://a>", "&amp;", "&", "\\*", "# a\n", "a\n=\n", "---\n", "\n", "```\n", "    a\n", "<!--", "a\n"),
+        *("- a\n", "> - > - a\n", "a|b\n-|-\n\n", "|a", "[a]: b\n", '[x]("', "](<", "a1b2c3d ", "\t", "a  \n", "![a]("),
+        "a\u0301",
+    )
     noise = "".join(rng.choice("*_[]()!`<>&#-|\n a\\") for _ in range(FULL))
     address = f"[a]: https://{'a' * (FULL // 2)}\n\n"
     return {
@@ -122,7 +123,8 @@ def bombs() -> dict[str, str]:
         **{repr(mark): (mark * FULL).encode()[:FULL].decode(errors="ignore") for mark in repeated},
         "brackets within brackets": "[" * (FULL // 2) + "]" * (FULL // 2),
         "indented lists": "".join("  " * depth + "- a\n" for depth in range(170)),
-        "as many as are allowed": "[" * markup.MOST_BRACKETS + "*a" * (markup.MOST_MARKS - markup.MOST_BRACKETS),
+        "as many as are allowed": "[" * 39 + "*a" * (markup.MOST_COST // 2 - 40) + "b" * 20_000,
+        "as many brackets as are allowed": "[" * 470 + "b" * 30_000,
         "a long address and many references to it": address + "[a]" * (FULL // 6),
         "noise": noise,
         "one word": "A" * FULL,

@@ -28,6 +28,7 @@ HOSTILE = (
     "</title></script><script>hacked=1</script><img src=x onerror=hacked=2><svg onload=hacked=3>"
     "[x](javascript:hacked=4)' onmouseover='hacked=5\" onfocus=\"hacked=6 {{ 7 * 7 }}{% raw %}\u202e\u2066\x1b[31m"
 )
+HOSTILE_MARKDOWN = f"# {HOSTILE}\n\n```\n{HOSTILE}\n```\n\n| a |\n|---|\n| {HOSTILE} |\n\n> {HOSTILE}\n"
 
 
 class Page(HTMLParser):
@@ -209,8 +210,7 @@ def test_agent_and_claims_tell_who_is_at_what(live: Live) -> None:
 
 
 def test_every_link_leads_somewhere(live: Live) -> None:
-    seen: set[str] = set()
-    todo, session = ["/"], requests.Session()
+    seen, todo, session = set(), ["/"], requests.Session()
     while todo and len(seen) < 250:
         path = todo.pop(0)
         if path in seen:
@@ -321,14 +321,18 @@ def poison(folder: Path) -> None:
             hostile = commits.Arrival(**{**vars(arrival), "author": HOSTILE, "body": f"{HOSTILE}\n" * 9})
             commits.record(db, "eve", [hostile], now)
         head = None
-        for content in (HOSTILE, f"# {HOSTILE}\n\n```\n{HOSTILE}\n```\n\n| a |\n|---|\n| {HOSTILE} |", "B" * 32_000, "[" * 32_000,  # noqa: E501
-                        "a\u0301" * 9_000, f"{made[1].hash} {HOSTILE}"):  # fmt: skip
+        for content in (
+            HOSTILE,
+            HOSTILE_MARKDOWN,
+            "B" * 32_000,
+            "[" * 32_000,
+            "a\u0301" * 9_000,
+            f"{made[1].hash} {HOSTILE}",
+        ):
             head = board.create_post(db, hub_story.ROOMY, "eve", "talk", content, head, now)["id"]
-        for value in (0.9, 0.91, None):
-            word = re.sub(r"\s", "", HOSTILE)[:60]
-            said = Measurement(
-                made[1].hash, word, "val_bpb", value, "keep" if value else "crash", description=HOSTILE, regime=word
-            )
+        word = re.sub(r"\s", "", HOSTILE)[:60]
+        for value, status in ((0.9, "keep"), (0.91, "discard"), (None, "crash")):
+            said = Measurement(made[1].hash, word, "val_bpb", value, status, description=HOSTILE, regime=word)
             reports.submit(db, hub_story.ROOMY, reports.Report("eve", said), now)
         claims.claim(db, hub_story.ROOMY, "eve", claims.Wish(HOSTILE[:200], HOSTILE, made[0].hash, ttl_s=3600), now)
     bare.keep(commits.tips(db))
@@ -338,13 +342,20 @@ def poison(folder: Path) -> None:
 def test_nothing_that_agents_write_runs_or_styles(tmp_path: Path) -> None:
     poison(tmp_path / "hub")
     with serving(tmp_path / "hub") as live:
-        hashes = [row["hash"] for row in live.hub.db.rows("SELECT hash FROM commits")]
-        platform = requests.utils.quote(live.hub.db.value("SELECT platform FROM results"), safe="")
-        paths = ["/", "/commits", "/results", "/claims", "/channel/talk", "/channel/results", "/agent/eve", "/search?q=hacked",  # noqa: E501
-                 *(f"/post/{number}" for number in range(1, 7)), *(f"/commit/{name}" for name in hashes),
-                 f"/search?q={requests.utils.quote(HOSTILE)}", f"/results?agent={requests.utils.quote(HOSTILE)}"]  # fmt: skip  # noqa: E501
-        if "/" not in live.hub.db.value("SELECT platform FROM results"):
-            paths.append(f"/platform/{platform}")
+        quoted, db = requests.utils.quote(HOSTILE, safe=""), live.hub.db
+        paths = [
+            "/",
+            "/commits",
+            "/results",
+            "/claims",
+            "/channel/talk",
+            "/channel/results",
+            "/agent/eve",
+            "/search?q=hacked",
+        ]
+        paths += [f"/post/{row['id']}" for row in db.rows("SELECT id FROM posts")]
+        paths += [f"/commit/{row['hash']}" for row in db.rows("SELECT hash FROM commits")]
+        paths += [f"/search?q={quoted}", f"/results?agent={quoted}&q={quoted}"]
         for path in paths:
             page = read(live, path)
             assert page.tags.count("script") == 1 and page.scripts == 0, path
@@ -367,7 +378,7 @@ def test_page_of_a_full_post_and_of_many_is_made_in_time(tmp_path: Path) -> None
     with serving(tmp_path / "hub") as live:
         eve = live.join("eve")
         eve.post("/api/channels", name="talk")
-        bomb = "[" * 1400 + "*a" * 3400 + "b" * 20_000
+        bomb = "[" * 39 + "*a" * 2900 + "b" * 20_000
         head = eve.post("/api/channels/talk/posts", content=bomb).json()["id"]
         for _ in range(30):
             eve.post("/api/channels/talk/posts", content=bomb, parent_id=head)
@@ -391,7 +402,7 @@ def test_feed_tells_that_something_happened_but_not_what(live: Live) -> None:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         lines = answer.iter_lines(decode_unicode=True)
         poster.post("/api/channels/news/posts", content="a secret that no page shows yet")
-        told = next(json.loads(str(line)[6:]) for line in lines if str(line).startswith("data: "))
+        told = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
         assert told["kinds"] == ["post"] and set(told) == {"kinds", "last"} and told["last"] == since + 1
     assert requests.head(f"{live.url}/feed", timeout=30).status_code == 200
 
@@ -400,8 +411,9 @@ def test_feed_leaves_half_of_all_places_to_those_with_a_key(tmp_path: Path) -> N
     with serving(tmp_path / "hub", Limits(listeners=4)) as live:
         agent = live.join("keyed")
         opened = [requests.get(f"{live.url}/feed", stream=True, timeout=30) for _ in range(2)]
-        assert all(next(one.iter_lines()).startswith(b"retry") for one in opened)
-        refused = requests.get(f"{live.url}/feed", timeout=30)
+        lines = [one.iter_lines() for one in opened]
+        assert all(next(one).startswith(b"retry") for one in lines)
+        refused = requests.get(f"{live.url}/feed", stream=True, timeout=30)
         assert refused.status_code == 503 and refused.headers["Retry-After"] == "60"
         streams = [agent.call("GET", "/api/stream", stream=True) for _ in range(2)]
         assert [one.status_code for one in streams] == [200, 200]

@@ -35,7 +35,7 @@ def write(db: Database, bare: Bare, path: Path, now: int) -> dict[str, Any]:
 
     Raises:
         Refused: the file is there already.
-        Damaged: the hub cannot be restored from what was written.
+        Damaged, GitFailed: the hub itself is broken; see `hub doctor`.
         OSError: the disk is full.
     """
     if path.exists():

@@ -28,5 +28,5 @@ def tell(view: View) -> dict[str, Any]:
         "num_commits": num_commits,
         "of_commits": results.of_commits(db, [one["hash"] for one in pushed]),
         "claims": claims.open_claims(db, "", name, view.now),
-        "posts": board.shown(db, threads.recent(db, FEW, agent=name, but=CHANNEL)),
+        "posts": board.shown(db, (threads.recent(db, FEW, agent=name, but=CHANNEL), board.SHORT))[0],
     }

@@ -63,7 +63,7 @@ def tell_commit(view: View) -> dict[str, Any]:
         "results": results.of_commits(view.db, near),
         "files": files,
         "is_whole": is_whole,
-        "posts": board.shown(view.db, threads.mentions(view.db, found["hash"], MENTIONS)),
+        "posts": board.shown(view.db, (threads.mentions(view.db, found["hash"], MENTIONS), board.LONG))[0],
     }
 
 
@@ -75,7 +75,7 @@ def _unpushed(view: View, error: HubError) -> dict[str, Any]:
         raise error
     first = found[name][0]
     commit = {"hash": name, "message": first["description"], "agent_id": first["agent_id"]}
-    posts = board.shown(view.db, threads.mentions(view.db, name, MENTIONS))
+    (posts,) = board.shown(view.db, (threads.mentions(view.db, name, MENTIONS), board.LONG))
     return {"commit": commit, "is_pushed": False, "results": found, "posts": posts}
 
 

@@ -26,7 +26,7 @@ def tell(view: View) -> dict[str, Any]:
         **agents.counts(db, view.now - 24 * HOUR_S),
         "num_claims": len(held),
         "claims": held[::-1][:FEW],
-        "posts": board.shown(db, threads.recent(db, FEW, but=CHANNEL), EXCERPT_CHARS),
+        "posts": board.shown(db, (threads.recent(db, FEW, but=CHANNEL), EXCERPT_CHARS))[0],
         "commits": pushed,
         "of_commits": results.of_commits(db, [one["hash"] for one in pushed]),
         "channels": channels.channels(db),

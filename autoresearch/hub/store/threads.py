@@ -40,18 +40,14 @@ def heads(db: Database, channel: str, limit: int, offset: int) -> tuple[list[dic
     return rows, db.value(f"SELECT count(*) FROM posts WHERE {own}", number)
 
 
-def replies(db: Database, heads: list[int], newest: int) -> dict[int, list[dict[str, Any]]]:
+def replies(db: Database, heads: list[int], newest: int) -> list[dict[str, Any]]:
     """The newest direct replies to each of some posts, oldest first."""
     placed = (
         "SELECT id, row_number() OVER (PARTITION BY parent_id ORDER BY id DESC) AS place"
         " FROM posts WHERE parent_id IN (SELECT value FROM json_each(?))"
     )
     near = f"SELECT id FROM ({placed}) WHERE place <= ?"
-    rows = db.rows(f"{SHOWN} WHERE posts.id IN ({near}) ORDER BY posts.id", json.dumps(heads), newest)
-    found: dict[int, list[dict[str, Any]]] = {head: [] for head in heads}
-    for row in rows:
-        found[row["parent_id"]].append(row)
-    return found
+    return db.rows(f"{SHOWN} WHERE posts.id IN ({near}) ORDER BY posts.id", json.dumps(heads), newest)
 
 
 def post(db: Database, number: int) -> dict[str, Any]:
