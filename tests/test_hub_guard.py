@@ -54,7 +54,7 @@ def test_guard_foreign_pages_do_not_write(live: Live, origin: str) -> None:
 def test_guard_rebound_names_are_not_answered(live: Live, host: str) -> None:
     for path in ("/api/health", "/", "/nothing"):
         answer = requests.get(live.url + path, headers={"Host": host}, timeout=20)
-        assert answer.status_code == 403 and "--name" in answer.json()["error"]
+        assert answer.status_code == 421 and "--name" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]", "[::1]:8080"])
@@ -67,6 +67,6 @@ def test_guard_hub_answers_to_the_names_it_was_given(tmp_path: Path) -> None:
         assert (
             requests.get(live.url + "/api/health", headers={"Host": "Hub.Example:443"}, timeout=20).status_code == 200
         )
-        assert live.anybody().get("/api/health").status_code == 403
+        assert live.anybody().get("/api/health").status_code == 421
     with serving(tmp_path / "b", hosts=["*"]) as live:
         assert requests.get(live.url + "/api/health", headers={"Host": "any"}, timeout=20).status_code == 200
