@@ -360,8 +360,7 @@ def test_push_onto_a_full_disk_says_so_and_leaves_nothing(live: Live, agent: Cli
         done = send(agent, clone.bundle())
     finally:
         live.hub.reached = lambda step: None
-    words = "the hub cannot write (No space left on device); nothing was changed"
-    assert (done.status_code, done.json()) == (507, {"error": words})
+    assert (done.status_code, done.json()) == (507, {"error": "the disk of the hub is full; nothing was changed"})
     assert state(live) == before
     clone.push(agent)
 
