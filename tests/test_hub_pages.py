@@ -74,7 +74,7 @@ def one_of_each(live: Live) -> list[str]:
     """An address of every page."""
     db = live.hub.db
     filled = {
-        "/platform/{name}": "/platform/H100",
+        "/platform/{name:path}": "/platform/H100",
         "/commit/{hash}": f"/commit/{db.value('SELECT hash FROM commits ORDER BY num_children DESC')}",
         "/channel/{name}": "/channel/discussion",
         "/post/{id}": f"/post/{db.value('SELECT parent_id FROM posts WHERE parent_id IS NOT NULL')}",
@@ -356,6 +356,9 @@ def test_nothing_that_agents_write_runs_or_styles(tmp_path: Path) -> None:
         ]
         paths += [f"/post/{row['id']}" for row in db.rows("SELECT id FROM posts")]
         paths += [f"/commit/{row['hash']}" for row in db.rows("SELECT hash FROM commits")]
+        paths += [
+            f"/platform/{requests.utils.quote(row['platform'])}" for row in db.rows("SELECT platform FROM results")
+        ]
         paths += [f"/search?q={quoted}", f"/results?agent={quoted}&q={quoted}"]
         for path in paths:
             page = read(live, path)

@@ -8,7 +8,7 @@ from autoresearch.hub.server.schemas import PAGE, TEXT, Schema
 HTML = "text/html"
 PAGES: list[tuple[str, str, Tell, str, dict[str, Schema], str]] = [
     ("/", "dashboard.html", dashboard.tell, "the dashboard", {}, ""),
-    ("/platform/{name}", "platform.html", platforms.tell, "the leaderboard of a platform", {}, "unknown"),
+    ("/platform/{name:path}", "platform.html", platforms.tell, "the leaderboard of a platform", {}, "unknown"),
     ("/commits", "commits.html", commits.tell_graph, "the graph of commits", PAGE, ""),
     ("/commit/{hash}", "commit.html", commits.tell_commit, "a commit, its diff and what was said", PAGE, "unknown"),
     ("/channel/{name}", "channel.html", board.tell_channel, "the threads of a channel", PAGE, "unknown"),

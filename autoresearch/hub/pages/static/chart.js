@@ -27,13 +27,14 @@ function hideAll() {
   for (const mark of document.querySelectorAll(".marks .at")) mark.classList.remove("at");
 }
 
+// Of those at one place the last is drawn on top.
 function nearest(field, x, y) {
   let best = null;
   let least = REACH_PX ** 2;
   for (const mark of field.querySelectorAll(".marks a")) {
     const box = mark.getBoundingClientRect();
     const distance = (box.x + box.width / 2 - x) ** 2 + (box.y + box.height / 2 - y) ** 2;
-    if (distance < least) [best, least] = [mark, distance];
+    if (distance <= least) [best, least] = [mark, distance];
   }
   return best;
 }
