@@ -20,13 +20,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 LIMIT_MS = 300
 WIDE, PHONE = (1280, 900), (390, 844)
-PICTURES = (  # name, page, size of the window, colours
+PICTURES: tuple[
+    tuple[str, str, tuple[int, int], Literal["dark", "light"]], ...
+] = (  # name, page, size of the window, colours
     ("hub-dashboard", "/", WIDE, "light"),
     ("hub-dashboard-dark", "/", WIDE, "dark"),
     ("hub-dashboard-phone", "/", PHONE, "light"),
