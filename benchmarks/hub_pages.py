@@ -20,19 +20,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 LIMIT_MS = 300
-WIDE, PHONE = (1280, 900), (390, 844)
-PICTURES = (  # name, page, size of the window, colours
-    ("hub-dashboard", "/", WIDE, "light"),
-    ("hub-dashboard-dark", "/", WIDE, "dark"),
-    ("hub-dashboard-phone", "/", PHONE, "light"),
-    ("hub-leaderboard", "/platform/H100", WIDE, "light"),
-    ("hub-graph", "/commits", WIDE, "light"),
-    ("hub-commit", "/commit/{commit}", WIDE, "light"),
+WIDTH, PHONE_WIDTH = 1280, 390
+PICTURES: tuple[tuple[str, str, int, int, Literal["light", "dark"]], ...] = (  # name, page, width, height, colours
+    ("hub-dashboard", "/", WIDTH, 1000, "light"),
+    ("hub-dashboard-dark", "/", WIDTH, 1000, "dark"),
+    ("hub-dashboard-phone", "/", PHONE_WIDTH, 844, "light"),
+    ("hub-leaderboard", "/platform/H100", WIDTH, 1320, "light"),
+    ("hub-graph", "/commits", WIDTH, 1320, "light"),
+    ("hub-commit", "/commit/{commit}", WIDTH, 1100, "light"),
 )
 
 
@@ -112,8 +112,8 @@ def take_pictures(folder: Path) -> list[Path]:
             commit = live.hub.db.value(
                 "SELECT hash FROM commits WHERE message LIKE 'halve%' ORDER BY num_children DESC"
             )
-            for picture, path, (width, height), scheme in PICTURES:
-                scale = 2 if width < 600 else 1
+            for picture, path, width, height, scheme in PICTURES:
+                scale = 2 if width == PHONE_WIDTH else 1
                 context = browser.new_context(
                     viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=scale
                 )

@@ -210,7 +210,8 @@ def test_agent_and_claims_tell_who_is_at_what(live: Live) -> None:
 
 
 def test_every_link_leads_somewhere(live: Live) -> None:
-    seen, todo, session = set(), ["/"], requests.Session()
+    seen: set[str] = set()
+    todo, session = ["/"], requests.Session()
     while todo and len(seen) < 250:
         path = todo.pop(0)
         if path in seen:
@@ -403,9 +404,9 @@ def test_feed_tells_that_something_happened_but_not_what(live: Live) -> None:
     since = events.last(live.hub.db)
     with requests.get(f"{live.url}/feed?since={since}", stream=True, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
-        lines = answer.iter_lines(decode_unicode=True)
+        lines = answer.iter_lines()
         poster.post("/api/channels/news/posts", content="a secret that no page shows yet")
-        told = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
+        told = next(json.loads(line[6:]) for line in lines if line.startswith(b"data: "))
         assert told["kinds"] == ["post"] and set(told) == {"kinds", "last"} and told["last"] == since + 1
     assert requests.head(f"{live.url}/feed", timeout=30).status_code == 200
 
