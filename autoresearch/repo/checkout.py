@@ -271,6 +271,12 @@ class Repo(Git):
         words = ("log", "-m", "--format=", "--name-only", "-z", "--no-renames", commit, *(f"^{one}" for one in known))
         return set(self._paths("-c", "log.showRoot=true", *words, "--")) - {""}
 
+    def versions(self, path: str, commits: list[str], known: list[str] | None = None) -> set[str]:
+        """Object names of all that a file was at some commits and in their history, beyond that of known ones."""
+        given = "".join(f"{one}\n" for one in (*commits, *(f"^{one}" for one in known or ()), "--", path))
+        rows = self.run("rev-list", "--objects", "--stdin", stdin=given).splitlines()
+        return {name for name, _, found in (row.partition(" ") for row in rows) if found == path}
+
     @contextmanager
     def _empty_index(self) -> Iterator[dict[str, str]]:
         """Variables that give git an index of its own while the block runs."""
