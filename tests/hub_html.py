@@ -81,7 +81,7 @@ def poison(folder: Path) -> None:
             board.create_channel(db, hub_story.ROOMY, "eve", name, HOSTILE, now)
         for arrival in made.values():
             hostile = commits.Arrival(**{**vars(arrival), "author": HOSTILE, "body": f"{HOSTILE}\n" * 9})
-            commits.record(db, "eve", [hostile], now)
+            commits.record(db, hub_story.ROOMY, "eve", [hostile], now)
         head = None
         for content in (
             HOSTILE,

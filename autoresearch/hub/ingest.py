@@ -140,7 +140,7 @@ async def _publish(hub: Hub, agent: str, room: Quarantine, new: Sequence[commits
         try:
             await hub.work(room.publish, hub.reached)
             with hub.db.transaction():
-                commits.record(hub.db, agent, new, hub.now)
+                commits.record(hub.db, hub.limits, agent, new, hub.now)
                 hub.reached("recording")
         except BaseException:
             await hub.work(room.withdraw)

@@ -218,6 +218,18 @@ def may_replicate(db: Database, agent: str, commit: str, blob: str | None, now: 
     return any(is_code(one["key"][len(REPLICATE) :].strip().casefold(), commit, blob) for one in held)
 
 
+def replicated(db: Database, agent: str) -> dict[int, list[str]]:
+    """The codes that an agent had claimed to replicate, by the number of the result that closed the claim."""
+    found: dict[int, list[str]] = {}
+    for row in db.rows(
+        "SELECT key, CAST(substr(outcome, 8) AS INTEGER) AS result FROM claims"
+        " WHERE agent_id = ? AND outcome LIKE 'result %' AND key LIKE ?",
+        *(agent, f"{REPLICATE}%"),
+    ):
+        found.setdefault(row["result"], []).append(row["key"][len(REPLICATE) :].strip().casefold())
+    return found
+
+
 def is_code(name: str, commit: str, blob: str | None) -> bool:
     """Whether seven hex digits or more name a commit (either may be the longer one) or its train.py."""
     if len(name) < 7:
