@@ -1,6 +1,7 @@
 """autoresearch/hub/pages/: what is shown."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -12,6 +13,7 @@ from hub_html import Page, one_of_each, read
 from hubs import Live, serving
 
 from autoresearch.hub.pages.shelf import Shelf
+from autoresearch.hub.store import results
 
 NUM_RUNS = 200
 
@@ -192,3 +194,26 @@ def test_new_hub_has_all_pages(tmp_path: Path) -> None:
         for path in ("/", "/commits", "/results", "/claims", "/search"):
             read(new, path)
         assert "No result yet" in read(new, "/").text
+
+
+def test_first_page_finds_the_leaderboards_made(tmp_path: Path) -> None:
+    hub_story.tell(tmp_path / "hub", NUM_RUNS)
+    with serving(tmp_path / "hub") as live:
+        version, made = live.hub.boards["val_bpb", "min"]
+        assert made.done() and version == results.version(live.hub.db)
+        assert [one["platform"] for one in made.result()]
+
+
+def test_hub_answers_where_the_leaderboards_cannot_be_made(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub"):
+        pass
+    with sqlite3.connect(tmp_path / "hub" / "hub.sqlite") as db:
+        db.execute("INSERT INTO agents (id, created) VALUES ('odd', 0)")
+        db.execute(
+            "INSERT INTO results (agent_id, commit_hash, platform, metric, value, status, description, source, created)"
+            " VALUES ('odd', 'a1b2c3d', 'H100', 'val_bpb', 'no number', 'keep', '', 'api', 0)"
+        )
+    db.close()
+    with serving(tmp_path / "hub") as live:
+        assert live.anybody().get("/api/health").status_code == 200
+        assert live.anybody().get("/").status_code == 500
