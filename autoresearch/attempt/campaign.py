@@ -165,7 +165,7 @@ class Campaign:
             raise Refused(f"code of strangers ({whose}) runs confined or not at all, but {self.confinement}")
 
     def mark_foreign(self, commits: Sequence[str]) -> None:
-        """The same for all worktrees, so that a tag begun on what is tried in this one inherits it."""
+        """Tell all worktrees whose code came into the tag: what begins on anything tried in it inherits the mark."""
         for commit in commits:
             self.repo.keep_reachable(f"{FOREIGN}{self.tag}/{commit}", commit)
 

@@ -47,7 +47,8 @@ class Fetches:
         self.num_asked += 1
         try:
             try:
-                await asyncio.wait_for(self._turns.acquire(), WAIT_S)
+                async with asyncio.timeout(WAIT_S):
+                    await self._turns.acquire()
             except TimeoutError as error:
                 raise busy() from error
             try:
