@@ -64,6 +64,10 @@ class Repo(Git):
         untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
         return sorted({*found, *untracked})
 
+    def untracked(self) -> list[str]:
+        """Files that git neither tracks nor ignores."""
+        return self._paths("ls-files", "-z", "--others", "--exclude-standard")
+
     def staged_alone(self) -> list[str]:
         """Files whose staged version is neither that of the head nor that of the tree: a reset would lose it."""
         staged = self._paths("diff", "--cached", "--name-only", "-z", "--no-renames", "HEAD", "--")
