@@ -162,7 +162,7 @@ def ask(dials: Sequence[Dial], samples: Sequence[Sample], sampler: Sampler, seed
         elif len(ran) >= max(WARM_START, len(dials) + 1):  # Nomura et al. 2021
             chosen = optuna.samplers.CmaEsSampler(source_trials=ran, seed=seed)
         else:
-            start = min(ran, key=lambda trial: trial.value).params
+            start = min(ran, key=lambda trial: trial.value or 0.0).params
             chosen = optuna.samplers.CmaEsSampler(x0=start, sigma0=STEP, seed=seed)
         study = optuna.create_study(sampler=chosen)
         study.add_trials(trials)
