@@ -11,7 +11,7 @@ import pytest
 from autoresearch.advice.dials import Dial, dials_of
 from autoresearch.advice.history import Sample, samples_of
 from autoresearch.advice.model import Model
-from autoresearch.advice.suggest import suggest
+from autoresearch.advice.suggest import candidates, suggest
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import Refused
 
@@ -108,6 +108,23 @@ def test_suggest_finds_the_better_place_and_the_dial_that_matters(sampler: str) 
 def test_suggest_has_an_answer_from_the_first_run_on(sampler: str, count: int) -> None:
     crash = Sample((0.9, 0.9), None)
     assert suggest(TWO, [*bowl_samples(count, 0.002), crash], 0.002, 1, sampler, 0).suggestions  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_suggest_turns_few_dials_while_little_is_known(sampler: str) -> None:
+    many = [Dial(name, 0.5, 0.0, 1.0) for name in "ABCDEFGHIJKL"]
+    start = Sample((0.5,) * len(many), 1.0)
+    few = candidates(many, [start], sampler, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert len(few) > 50 and set(num_turned(few)) <= {1, 2, 3, 4}
+    rng = np.random.default_rng(0)
+    later = [start, *(Sample(tuple(rng.random(len(many))), 1.0 + rng.random()) for _ in range(30))]
+    found = candidates(many, later, sampler, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert max(num_turned(found)) == len(many)
+
+
+def num_turned(pool: np.ndarray) -> list[int]:
+    """How many dials each candidate takes away from the middle."""
+    return [int(count) for count in (pool != 0.5).sum(1)]
 
 
 def test_suggest_is_the_same_for_the_same_seed() -> None:

@@ -18,6 +18,8 @@ POOL = 128  # candidates that are ranked
 ASKED = 16  # of them from the sampler
 STEP = 0.15  # of the range: one standard deviation of a step near the best
 WARM_START = 10  # runs from which CMA-ES can begin: it takes the best tenth of them
+LEAST_TURNED = 2  # dials that may differ from the best from the first run on
+RUNS_PER_DIAL = 2  # for each of those that may differ later
 CRASH_PRIOR = 0.05
 CRASH_LENGTH = 0.15
 LEAST_P_RUNS = 0.5  # what crashes more often than that is not suggested while there is anything else
@@ -114,12 +116,17 @@ def p_runs(pool: "np.ndarray", samples: Sequence[Sample]) -> "np.ndarray":
 
 
 def candidates(dials: Sequence[Dial], samples: Sequence[Sample], sampler: Sampler, rng: Any) -> "np.ndarray":
-    """Places (M, D) whose values none of the samples has: from the sampler, and near the best."""
+    """Places (M, D) whose values none of the samples has: from the sampler, and near the best.
+
+    What the sampler says of other dials than a few counts only once there are runs to say it from: with one run it
+    would turn all of them at random, and such code seldom runs.
+    """
     import numpy as np
 
     ran = [one for one in samples if one.loss is not None]
     best = np.array(min(ran, key=lambda one: one.loss or 0.0).places)
-    found = [*ask(dials, samples, sampler, int(rng.integers(2**31)))]
+    most = max(LEAST_TURNED, len(samples) // RUNS_PER_DIAL)
+    found = [nearer(best, place, most, rng) for place in ask(dials, samples, sampler, int(rng.integers(2**31)))]
     while len(found) < POOL:
         place = best.copy()
         turned = rng.choice(len(dials), size=min(len(dials), int(rng.integers(1, 5))), replace=False)
@@ -129,6 +136,12 @@ def candidates(dials: Sequence[Dial], samples: Sequence[Sample], sampler: Sample
     new = [one for one in dict.fromkeys(values_at(dials, one) for one in found) if one not in known]
     rows = [[dial.place(x) for dial, x in zip(dials, values, strict=True)] for values in new]
     return np.array(rows).reshape(-1, len(dials))
+
+
+def nearer(best: "np.ndarray", place: Sequence[float], most: int, rng: Any) -> tuple[float, ...]:
+    """A place that differs from the best in at most so many dials, drawn by chance."""
+    turned = set(rng.permutation(len(best))[:most].tolist())
+    return tuple(place[index] if index in turned else float(old) for index, old in enumerate(best))
 
 
 def values_at(dials: Sequence[Dial], places: Sequence[float]) -> tuple[float, ...]:
