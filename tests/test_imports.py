@@ -14,10 +14,10 @@ PACKAGE = ROOT / "autoresearch"
 LAYERS = (
     ("cli", "__main__"),
     ("commands",),
-    ("remeasure", "report", "hub"),
+    ("remeasure", "report", "hub", "search"),
     ("attempt",),
     ("referee", "verdict", "signals"),
-    ("ledger", "notes", "repo", "process", "sandbox", "summary", "knobs"),
+    ("ledger", "notes", "repo", "process", "sandbox", "summary", "knobs", "chat"),
     ("arena", "records"),
     ("errors", "__init__"),
 )

@@ -1,0 +1,108 @@
+"""Where trials run: one interface, and the table of executors.
+
+All executors leave the same files in `Order.folder`, and the engine reads nothing else: `run.log` (bounded),
+`progress.jsonl` (one report a line, appended as they come), and they make what the engine writes to `control.json`
+known to the trial. An executor that runs elsewhere mirrors these three from and to there.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from autoresearch.search.config import Config
+from autoresearch.search.spans import Spans
+
+EXECUTORS = {
+    "command": ("command", "CommandExecutor"),
+    "http": ("http", "HttpExecutor"),
+    "ray": ("ray_", "RayExecutor"),
+    "basilica": ("basilica", "BasilicaExecutor"),
+}
+"""By target.type: module of this package and class, made by `Class(config, spans, variables)`."""
+
+CANCEL_EXIT = 42
+"""Exit code of a trial that left because it was asked to."""
+LOG, PROGRESS, CONTROL, METRIC_FILE = "run.log", "progress.jsonl", "control.json", "metric.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial to be run."""
+
+    number: int
+    folder: Path
+    """Its own, made and empty; a real absolute path."""
+    cwd: Path
+    """Where commands run."""
+    commands: tuple[tuple[str, ...], ...]
+    """Run one after the other while each exits with 0: training, then evaluation."""
+    env: Mapping[str, str]
+    """The whole environment on this machine, by allow-list; holds no keys."""
+    variables: Mapping[str, str]
+    """The part of `env` that the trial contract defines (AR_..., AUTORESEARCH_..., CUDA_VISIBLE_DEVICES): what an
+    executor elsewhere must set there, with the paths replaced by its own."""
+    params: Mapping[str, Any]
+    timeout_s: float
+    """For all commands together; never longer than what is left of the campaign."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What the trial takes."""
+
+
+End = Literal["exited", "timeout", "killed", "oom", "lost", "unstartable"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended."""
+
+    end: End
+    """`exited` by itself; `timeout` by its deadline; `killed` by `stop`; `oom` where the place itself says so;
+    `lost` with its node, so that it is queued again; `unstartable`, where the command could not be begun."""
+    exit_code: int | None = None
+    """Of the last command that ran, negative for a signal; None where nobody saw it."""
+    seconds: float = 0.0
+    why: str = ""
+    """One line, where `end` is not `exited`."""
+    metrics: Mapping[str, float] | None = None
+    """Where the target answers with numbers itself (http); None: the engine reads run.log and the files."""
+
+
+Done = Callable[[int, Outcome], None]
+"""Called once for each trial with its number, from any thread, when its files are complete."""
+
+
+class Executor(Protocol):
+    """Runs trials; its methods are called by the engine's thread and must not wait."""
+
+    def submit(self, order: Order, done: Done) -> dict[str, Any]:
+        """Begin a trial.
+
+        Returns:
+            A handle as JSON by which another process finds what this one began; it is in the store at once.
+        """
+
+    def attach(self, order: Order, handle: Mapping[str, Any], done: Done) -> bool:
+        """Take over what an engine that is gone began.
+
+        Returns:
+            True: it goes on, and `done` will be called. False: whatever was left of it is ended now (this may wait a
+            few seconds), and the engine queues it again.
+        """
+
+    def control(self, number: int) -> None:
+        """Bring a fresh `control.json` to the trial, where that lies elsewhere."""
+
+    def stop(self, number: int, *, hard: bool = False) -> None:
+        """End a trial, politely unless `hard`; `done` follows with `killed`. Unknown numbers are ignored."""
+
+    def close(self) -> None:
+        """Let go of what all trials share; none is running."""
+
+
+def make(config: Config, spans: Spans, variables: Mapping[str, str]) -> Executor:
+    """The executor that the configuration names."""
+    module, name = EXECUTORS[config.target.type]
+    made: Executor = getattr(importlib.import_module(f"{__name__}.{module}"), name)(config, spans, variables)
+    return made

@@ -1,0 +1,162 @@
+"""The parameters that are searched: by name a list of choices, or a range of floats or integers."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, RootModel, field_validator, model_validator
+
+Scalar = bool | int | float | str
+NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+class Range(BaseModel):
+    """Numbers from `low` to `high`, both included; integers where both bounds and the step are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    """Whether it is searched by orders of magnitude."""
+    step: int | float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high but got {self.low!r} and {self.high!r}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 where log is true but got {self.low!r}")
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other")
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise ValueError(f"step must be above 0 and at most high - low but got {self.step!r}")
+        return self
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether its values are integers."""
+        return all(isinstance(bound, int) for bound in (self.low, self.high, self.step or 1))
+
+    def values(self) -> list[Scalar] | None:
+        """All of them; None where there are too many to count."""
+        if self.step is None and (self.log or not self.is_integer):
+            return None
+        step = self.step or 1
+        return [self._at(number, step) for number in range(int((self.high - self.low) / step + 1e-9) + 1)]
+
+    def _at(self, number: int, step: float) -> Scalar:
+        return self.low + number * step if self.is_integer else float(self.low + number * step)
+
+    def at(self, share: float) -> Scalar:
+        """The value at a share of the range, 0 to 1."""
+        share = min(1.0, max(0.0, share))
+        if (values := self.values()) and self.step is not None:
+            return values[min(len(values) - 1, int(share * len(values)))]
+        if self.log:
+            value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+        else:
+            value = self.low + share * (self.high - self.low)
+        value = min(float(self.high), max(float(self.low), value))
+        return round(value) if self.is_integer else value
+
+    def share(self, value: Scalar) -> float:
+        """Where a value lies in the range, 0 to 1."""
+        assert not isinstance(value, str)
+        low, high, inner = (math.log(one) if self.log else float(one) for one in (self.low, self.high, value))
+        return min(1.0, max(0.0, (inner - low) / (high - low)))
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies within it and has its kind."""
+        if isinstance(value, bool) or not isinstance(value, int if self.is_integer else int | float):
+            return False
+        return self.low <= value <= self.high
+
+
+Domain = Range | tuple[Scalar, ...]
+"""A range, or choices."""
+
+
+class Space(RootModel[dict[str, Domain]]):
+    """All parameters by name, in the order of the file."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    root: dict[str, Domain] = {}
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _reads(cls, raw: Any) -> Any:
+        """A list is a choice, a mapping a range, a single value a choice of one."""
+        if not isinstance(raw, Mapping):
+            raise ValueError("must map names to lists or ranges")
+        return {name: _domain(name, one) for name, one in raw.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.root)
+
+    def items(self) -> Iterator[tuple[str, Domain]]:
+        """Names with their domains."""
+        return iter(self.root.items())
+
+    def size(self) -> int | None:
+        """Number of cells; None where a range has no countable values."""
+        counts = [len(values) if (values := choices(domain)) is not None else None for _, domain in self.items()]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
+
+    def check_is_finite(self) -> None:
+        """Raise ValueError, naming the parameters, unless every one of them can be counted."""
+        endless = [name for name, domain in self.items() if choices(domain) is None]
+        if endless:
+            raise ValueError(f"grid needs lists, or ranges with a step, but {', '.join(endless)} has no end")
+
+    def cell(self, number: int) -> dict[str, Scalar]:
+        """One combination of a finite space, 0 to size - 1; the last name varies fastest."""
+        found: dict[str, Scalar] = {}
+        for name, domain in reversed(self.root.items()):
+            values = choices(domain)
+            assert values is not None
+            number, place = divmod(number, len(values))
+            found[name] = values[place]
+        return dict(reversed(found.items()))
+
+    def first(self) -> dict[str, Scalar]:
+        """The first choice, or the lower bound, of each."""
+        return {name: domain.low if isinstance(domain, Range) else domain[0] for name, domain in self.items()}
+
+    def problems(self, params: Mapping[str, Any]) -> list[str]:
+        """What is wrong with a combination, in words; empty where it lies in the space."""
+        found = [f"{name} is no parameter; known: {', '.join(self.root)}" for name in params if name not in self.root]
+        for name, domain in self.items():
+            if name not in params:
+                found.append(f"{name} is missing")
+            elif isinstance(domain, Range):
+                if not domain.holds(params[name]):
+                    kind = "an integer" if domain.is_integer else "a number"
+                    found.append(f"{name} must be {kind} from {domain.low} to {domain.high} but got {params[name]!r}")
+            elif not any(same(params[name], one) for one in domain):
+                found.append(f"{name} must be one of {', '.join(map(repr, domain))} but got {params[name]!r}")
+        return found
+
+
+def choices(domain: Domain) -> list[Scalar] | None:
+    """The values of a domain; None where there are too many to count."""
+    return domain.values() if isinstance(domain, Range) else list(domain)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same choice: 1 and 1.0 are, 1 and True are not."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _domain(name: Any, raw: Any) -> Any:
+    if isinstance(raw, Range | tuple):
+        return raw
+    if isinstance(raw, Mapping):
+        return Range.model_validate(dict(raw))
+    values = raw if isinstance(raw, list) else [raw]
+    if not values:
+        raise ValueError(f"{name} must have at least one choice")
+    if wrong := [one for one in values if not isinstance(one, Scalar) or one in (math.inf, -math.inf) or one != one]:
+        raise ValueError(f"{name} must hold finite numbers, texts, true or false but got {wrong[0]!r}")
+    return tuple(one for place, one in enumerate(values) if not any(same(one, other) for other in values[:place]))
