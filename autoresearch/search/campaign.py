@@ -164,7 +164,9 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
         store = Store(path)
         try:
             begin(store, config, clocks.now())
-            yield assemble(config, around, clocks, store)
+            campaign = assemble(config, around, clocks, store)
+            campaign.engine.trials.say = say
+            yield campaign
         finally:
             store.close()
 

@@ -47,6 +47,8 @@ class Engine:
     """Whether what runs was told to end."""
     error: BaseException | None = None
     """What the policy raised."""
+    is_looping: bool = False
+    """Whether the inbox is read."""
     looked_s: float = 0.0
     """When reports were read last, by the monotonic clock."""
 
@@ -60,6 +62,7 @@ class Engine:
             Exception: of the policy, when what ran is over.
         """
         try:
+            self.is_looping = True
             self.trials.take_over(self.done)
             while (stop := self.advance(proposer)) is None:
                 self.handle(self.receive())

@@ -51,6 +51,8 @@ class Trials:
     incomparable: str = ""
     """Why no score of this run compares with the others; empty where they do."""
     running: dict[int, Running] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda text: None
+    """Told about every trial that is over."""
 
     @property
     def tip(self) -> str:
@@ -180,6 +182,8 @@ class Trials:
         self.bench.settle_model(entry.number, version)
         entry = self.journal.finish(entry, result, version=version, comparable=incomparable)
         self.bench.write_manifest(entry)
+        number = "" if result.metric is None else f" {result.metric:.6g}"
+        self.say(f"trial {entry.number} {result.status}{number} {result.decision}: {entry.proposal.description[:100]}")
         if self.code:
             self.code.clear(self.bench.folder(entry.number))
             if version and entry.proposal.diff:
@@ -201,6 +205,7 @@ class Trials:
         self.journal.save_code(self.code.state(), entry.number)
         if said:
             self.journal.note("notice", {"iter": entry.number, "text": said})
+            self.say(f"note: {said}")
 
 
 def _number(entry: Entry) -> int:
