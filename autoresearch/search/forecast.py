@@ -3,7 +3,8 @@
 Curves a + b (t + t0)^-c are fitted for a bounded set of shapes (c, t0), a and b >= 0 by least squares; t0 lets a shape be
 as straight as a line or as bent as an exponential, and a negative c lets the fall become steeper. Every shape counts by
 how well it explains the reports, so that few reports leave many futures open; of all reports and the newer half of them,
-the more hopeful view decides. A fall that nothing announces (a late decay of the learning rate) is not foreseen.
+the more hopeful view decides. Until half of the steps, only a curve that visibly flattens is judged: others may still be
+before their fall. A later fall that nothing announces (a decay of the learning rate) is not foreseen.
 """
 
 import math
@@ -60,7 +61,7 @@ def probability(points: Sequence[Point], step_target: float, best: float, direct
     if not line or min(one.value for one in line) < sign * best:
         return 1.0
     line = _since_worst(line)
-    if len({one.step for one in line}) < LEAST_POINTS:
+    if len({one.step for one in line}) < LEAST_POINTS or (line[-1].step < step_target / 2 and not _flattens(line)):
         return 1.0
     newer = line[-max(LEAST_POINTS, len(line) // 2) :]
     return max(_chance(view, step_target, sign * best) for view in (line, newer))
@@ -74,6 +75,24 @@ def _since_worst(line: list[Point]) -> list[Point]:
     if len(line) <= MOST_POINTS:
         return line
     return [line[round(place * (len(line) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+
+
+def _flattens(line: Sequence[Point]) -> bool:
+    """Whether the older half fell faster than the newer one, by more than their noise."""
+    middle = len(line) // 2
+    (old, old_error), (new, new_error) = _slope(line[: middle + 1]), _slope(line[middle:])
+    return new - old > 2 * math.hypot(old_error, new_error)
+
+
+def _slope(line: Sequence[Point]) -> tuple[float, float]:
+    """Slope of a straight line through points, and its standard error."""
+    mean, middle = statistics.fmean(one.value for one in line), statistics.fmean(one.step for one in line)
+    spread = sum((one.step - middle) ** 2 for one in line)
+    if not spread:
+        return 0.0, math.inf
+    slope = sum((one.step - middle) * (one.value - mean) for one in line) / spread
+    error = sum((one.value - mean - slope * (one.step - middle)) ** 2 for one in line)
+    return slope, math.sqrt(error / max(1, len(line) - 2) / spread)
 
 
 def _chance(line: Sequence[Point], step_target: float, best: float) -> float:
