@@ -142,8 +142,8 @@ def _in_words(problem: Any) -> str:
     known = list(_known(place[:-1]))
     near = difflib.get_close_matches(place[-1], known, 1, 0.5)
     elsewhere = [path for path in _everywhere(Config, "") if path.rpartition(".")[2] == place[-1]]
-    hint = f"did you mean {near[0]}?" if near else f"did you mean {elsewhere[0]}?" if elsewhere else ""
-    return f"{where} is unknown; {hint or 'known: ' + ', '.join(known)}"
+    hint = next((f"did you mean {one}?" for one in (*elsewhere, *near)), f"known: {', '.join(known)}")
+    return f"{where} is unknown; {hint}"
 
 
 def _known(sections: list[str]) -> Iterator[str]:

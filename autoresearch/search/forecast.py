@@ -1,10 +1,10 @@
 """Whether a running trial can still beat the best: a power law carried on to its last step, with its uncertainty.
 
-Curves a + b (t + t0)^-c are fitted for a bounded set of shapes (c, t0), a and b >= 0 by least squares; t0 lets a shape be
-as straight as a line or as bent as an exponential, and a negative c lets the fall become steeper. Every shape counts by
-how well it explains the reports, so that few reports leave many futures open; of all reports and the newer half of them,
-the more hopeful view decides. Until half of the steps, only a curve that visibly flattens is judged: others may still be
-before their fall. A later fall that nothing announces (a decay of the learning rate) is not foreseen.
+Curves a + b (t + t0)^-c are fitted for a bounded set of shapes (c, t0), a and b >= 0 by least squares; t0 lets a shape
+be as straight as a line or as bent as an exponential, and a negative c lets the fall become steeper. Every shape counts
+by how well it explains the reports, so that few reports leave many futures open; of all reports and the newer half of
+them, the more hopeful view decides. Until half of the steps, only a curve that visibly flattens is judged: others may
+be before their fall. A later fall that nothing announces (a decay of the learning rate) is not foreseen.
 """
 
 import math

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, RootModel, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator, model_validator
 
 Scalar = bool | int | float | str
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -165,7 +165,11 @@ def _domain(name: Any, raw: Any) -> Any:
     if isinstance(raw, Range | tuple):
         return raw
     if isinstance(raw, Mapping):
-        return Range.model_validate(dict(raw))
+        try:
+            return Range.model_validate(dict(raw))
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors()]
+            raise ValueError(f"{name} must be {{low, high, log, step}} but: {'; '.join(faults)}") from error
     values = raw if isinstance(raw, list) else [raw]
     if not values:
         raise ValueError(f"{name} must have at least one choice")
