@@ -120,7 +120,7 @@ SMALL = "target: {train_cmd: [python3, train.py]}\npolicy: {type: grid, params: 
         ("target: {train_cmd: x}\npolicy: {type: tpe, params: {x: {low: 0, high: 1, log: true}}}\n", ["above 0"]),
         (
             "target: {train_cmd: x}\npolicy: {type: tpe, params: {x: {lo: 0, high: 1}}}\n",
-            ["x must be {low", "lo Extra"],
+            ["x must be", "lo Extra"],
         ),
         ("target: {train_cmd: x}\npolicy: {type: tpe, params: {x: {low: 1, high: 9, step: 0}}}\n", ["step"]),
         ("target: {train_cmd: x}\npolicy: {type: tpe, params: [1]}\n", ["must map names"]),

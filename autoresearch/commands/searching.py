@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from autoresearch.commands import terminal
-from autoresearch.errors import BadConfig, NoGoodTrial, Terminated
+from autoresearch.errors import BadConfig, NoGoodTrial
 from autoresearch.search import campaign, checks, configfile, machine
 from autoresearch.search.campaign import Campaign, Clocks
 from autoresearch.search.checks import Surroundings
@@ -58,10 +58,9 @@ def opened(path: Path) -> Iterator[Campaign]:
 
 
 def run(found: Campaign, search: Callable[[], Stop]) -> int:
-    """Search until it stops, print the closing line, and return the exit code.
+    """Search until it stops, print the closing line, and return the exit code: of a signal 128 and its number.
 
     Raises:
-        KeyboardInterrupt, Terminated: a signal ended it; what ran is queued again.
         NoGoodTrial: no trial of the campaign succeeded.
     """
     received: list[int] = []
@@ -73,16 +72,18 @@ def run(found: Campaign, search: Callable[[], Stop]) -> int:
             found.engine.interrupt(Stop(name, "told to stop; `run` again goes on", is_hard=True, is_resumable=True))
             terminal.say(f"{name}: ending what runs; a second signal is immediate")
         else:
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+            raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, heed)
-    stop = search()
-    facts = found.closing(stop)
+    try:
+        facts = found.closing(search())
+    except KeyboardInterrupt:  # at once; `run` again goes on all the same
+        return 128 + received[0]
     print(json.dumps(facts, default=str), flush=True)
     if received:
-        raise KeyboardInterrupt if received[0] == signal.SIGINT else Terminated
+        return 128 + received[0]
     if not facts["counts"].get("ok"):
         raise NoGoodTrial(f"no trial succeeded; see {found.config.telemetry.ledger_path}")
     return 0
