@@ -12,7 +12,7 @@ from autoresearch.errors import BadConfig, Busy, NoGoodTrial
 from autoresearch.ledger import locked
 from autoresearch.process import Launch
 from autoresearch.sandbox import files
-from autoresearch.search import checks, executors, exports, policies, standing
+from autoresearch.search import checks, executors, exports, own, policies, standing
 from autoresearch.search.checks import Surroundings
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -212,7 +212,7 @@ def assemble(config: Config, around: Surroundings, clocks: Clocks, store: Store)
     trials = Trials(
         config=config,
         journal=journal,
-        bench=Bench(config, around.variables),
+        bench=Bench(config, around.variables, own.is_own(config)),
         pool=pool_of(config, around),
         executor=executors.make(config, spans, around.variables),
         spans=spans,

@@ -31,6 +31,7 @@ def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric:
     elif measured.value is None:
         status, tail = TrialStatus.INVALID_METRIC, _tail(folder)
         reason = f"{metric} must be a finite number but is {measured.said!r}" if measured.said else f"no {metric} found"
+        reason = outcome.why or reason
     others = dict(measured.others)
     if status != TrialStatus.OK:
         others.pop(metric, None)
@@ -49,15 +50,15 @@ def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric:
 
 
 def measure(outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Measured:
-    """The numbers of a trial, from its target or from its files."""
-    if outcome.metrics is not None:
-        numbers = {name: value for name, raw in outcome.metrics.items() if (value := metrics.number(raw)) is not None}
-        said = "" if metric in numbers else str(outcome.metrics.get(metric, ""))
-        return Measured(numbers.get(metric), numbers, said)
-    last: dict[str, float] = {}
-    for report in trail.reports[-1:]:
-        last |= report.metrics
-    return metrics.read([folder / log for log in LOGS], folder / METRIC_FILE, last, metric)
+    """The numbers of a trial; the objective from whoever answered with numbers itself, if anybody did."""
+    last = trail.reports[-1].metrics if trail.reports else {}
+    found = metrics.read([folder / log for log in LOGS], folder / METRIC_FILE, last, metric)
+    if outcome.metrics is None:
+        return found
+    numbers = {name: value for name, raw in outcome.metrics.items() if (value := metrics.number(raw)) is not None}
+    said = "" if metric in numbers else str(outcome.metrics.get(metric, ""))
+    others = {name: value for name, value in found.others.items() if name != metric}
+    return Measured(numbers.get(metric), others | numbers, said)
 
 
 def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, str, str]:

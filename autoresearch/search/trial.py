@@ -8,6 +8,7 @@ from typing import Any
 
 from autoresearch import process
 from autoresearch.sandbox import files
+from autoresearch.search import own
 from autoresearch.search.config import Config
 from autoresearch.search.executors import CONTROL, METRIC_FILE, PROGRESS, Order
 from autoresearch.search.store import Entry
@@ -24,6 +25,8 @@ class Bench:
     config: Config
     variables: Mapping[str, str]
     """The environment that trials get a short list of."""
+    is_own: bool = False
+    """Whether the target is this repository's; see own.py."""
 
     def folder(self, number: int) -> Path:
         """Folder of a trial."""
@@ -53,23 +56,29 @@ class Bench:
 
     def order(self, entry: Entry, cwd: Path, cost: Mapping[str, float]) -> Order:
         """How a trial is run."""
-        own = self.contract(entry)
+        given = self.contract(entry)
         return Order(
             number=entry.number,
             folder=self.folder(entry.number),
             cwd=cwd,
             commands=self.commands(),
-            env=process.environment(self.variables, own, self.config.target.env_passthrough),
-            variables=own,
+            env=process.environment(self.variables, given, self.config.target.env_passthrough),
+            variables=given,
             params=entry.proposal.params,
             timeout_s=self.config.target.timeout_s,
             resources=cost,
+            score=self.scorer(entry) if self.is_own else None,
         )
+
+    def scorer(self, entry: Entry) -> own.Scorer:
+        """The referee of a trial."""
+        variables = process.environment(self.variables, {}, self.config.target.env_passthrough)
+        return own.Scorer(self.folder(entry.number), self.config.target.workdir, variables)
 
     def contract(self, entry: Entry) -> dict[str, str]:
         """The variables by which a trial knows what to do."""
         folder, seed = self.folder(entry.number), str(self.seed(entry.number))
-        own = {
+        given = {
             "AR_RUN_DIR": str(folder),
             "AR_PARAMS_JSON": json.dumps(entry.proposal.params),
             "AR_MODEL_DIR": str(self.model_dir(entry.number)),
@@ -84,8 +93,10 @@ class Bench:
             "PYTHONUNBUFFERED": "1",
         }
         if entry.devices:
-            own["CUDA_VISIBLE_DEVICES"] = ",".join(entry.devices)
-        return own | {variable_of(name): text_of(value) for name, value in entry.proposal.params.items()}
+            given["CUDA_VISIBLE_DEVICES"] = ",".join(entry.devices)
+        if self.is_own:
+            given |= own.VARIABLES
+        return given | {variable_of(name): text_of(value) for name, value in entry.proposal.params.items()}
 
     def settle_model(self, number: int, version: int | None) -> None:
         """Where models are kept apart, name a kept one by its version and take any other away."""
@@ -103,7 +114,7 @@ class Bench:
             "objective": self.config.objective.model_dump(),
             "commands": self.commands(),
             "seed": self.seed(entry.number),
-            "refereed": False,
+            "refereed": self.is_own,
             **entry.model_dump(mode="json", exclude={"result": {"proposal", "reports"}}),
         }
         files.write(self.folder(entry.number) / "manifest.json", json.dumps(facts, indent=1) + "\n")

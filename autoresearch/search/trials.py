@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch.errors import Refused
-from autoresearch.search import conclusion, watch
+from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
 from autoresearch.search.executors import PROGRESS, Executor, Outcome
@@ -86,6 +86,8 @@ class Trials:
             if entry.proposal.rejected:
                 raise Refused(entry.proposal.rejected)
             commit, cwd = self.prepare_code(entry, folder)
+            if self.bench.is_own:
+                cwd = own.lay_out(cwd, folder, entry.proposal.params)
         except Refused as error:
             self.record(entry, conclusion.rejection(entry, str(error)))
             return
@@ -184,6 +186,8 @@ class Trials:
         self.bench.write_manifest(entry)
         number = "" if result.metric is None else f" {result.metric:.6g}"
         self.say(f"trial {entry.number} {result.status}{number} {result.decision}: {entry.proposal.description[:100]}")
+        if self.bench.is_own:
+            own.clear(self.bench.folder(entry.number), version is not None)
         if self.code:
             self.code.clear(self.bench.folder(entry.number))
             if version and entry.proposal.diff:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from autoresearch.records import Crash
 from autoresearch.search.config import Config
 from autoresearch.search.spans import Spans
 
@@ -50,6 +51,9 @@ class Order:
     """For all commands together; the engine itself stops what outlives the campaign."""
     resources: Mapping[str, float] = field(default_factory=dict)
     """What the trial takes."""
+    score: Callable[[], float | Crash] | None = None
+    """Of this repository's own target, which is of type `command`: gives the objective once all commands exited with 0;
+    to be called where it may take minutes."""
 
 
 End = Literal["exited", "timeout", "killed", "oom", "lost", "unstartable"]
@@ -66,9 +70,9 @@ class Outcome:
     """Of the last command that ran, negative for a signal; None where nobody saw it."""
     seconds: float = 0.0
     why: str = ""
-    """One line, where `end` is not `exited`."""
+    """One line, where `end` is not `exited` or where `metrics` lack the objective."""
     metrics: Mapping[str, float] | None = None
-    """Where the target answers with numbers itself (http); None: the engine reads run.log and the files."""
+    """Where target or referee answer with numbers themselves: then the objective is looked for nowhere else."""
 
 
 Done = Callable[[int, Outcome], None]

@@ -13,6 +13,7 @@ from autoresearch import process
 from autoresearch.process import Deadline, Ended, Launch
 from autoresearch.search.config import Config
 from autoresearch.search.executors import LOGS, Done, Order, Outcome
+from autoresearch.search.own import METRIC
 from autoresearch.search.spans import Spans
 
 POLITE, HARD = b"p", b"h"
@@ -75,6 +76,11 @@ class CommandExecutor:
             ended = wait(job)
             if job.stopped or ended.timeout or ended.exit_code:
                 break
+        if job.order.score and not (job.stopped or ended.timeout or ended.exit_code):
+            found = job.order.score()
+            metrics = {METRIC: found} if isinstance(found, float) else {}
+            why = "" if isinstance(found, float) else found.why
+            return Outcome("exited", 0, time.monotonic() - job.begun, why, metrics)
         end: Any = "killed" if job.stopped else "timeout" if ended.timeout else "exited"
         return Outcome(end, ended.exit_code, time.monotonic() - job.begun, ended.timeout)
 
