@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from searching import FIND_PARAMS, ROOT, Target, wait_for
 
+from autoresearch import sandbox
 from autoresearch.search.guards import Stop
 from autoresearch.search.proposal import TrialStatus
 
@@ -428,3 +429,35 @@ def test_files_of_others_are_set_aside_by_a_new_campaign(target: Target) -> None
     assert ended.code == 0 and "old-1-results.tsv" in ended.err
     assert (target.folder / "artifacts" / "old-1-results.tsv").read_text() == "mine\n"
     assert (target.folder / "artifacts" / "runs" / "old-1-run-0001" / "mine").exists()
+
+
+REACHES = """
+import os, socket
+for path in (HOME, "/etc/hostname"):
+    try:
+        os.listdir(path) if os.path.isdir(path) else open(path).read()
+        print("read", path)
+    except OSError:
+        pass
+try:
+    open("left_behind", "w")
+    print("wrote beside the code")
+except OSError:
+    pass
+open(os.environ["AR_RUN_DIR"] + "/own", "w").write("mine")
+open(os.environ["AR_MODEL_DIR"] + "/weights", "w").write("mine")
+from autoresearch_rl.target.progress import emit_progress
+emit_progress(step=1, metrics={"loss": 2})
+"""
+
+
+def test_trial_in_a_sandbox_reaches_its_own_folders_alone(target: Target) -> None:
+    if sandbox.find().kind == "open":
+        pytest.skip("nothing confines a trial on this machine")
+    target.write(f"HOME = {str(Path.home())!r}\n{REACHES}")
+    target.configure(policy={"params": {"x": [1]}}, target={"sandbox": True}, telemetry={"model_output_dir": "models"})
+    run(target)
+    log = (target.trial(1) / "run.log").read_text()
+    assert target.rows()[0]["metric_value"] == "2.0", log
+    assert log == ""
+    assert (target.trial(1) / "own").exists() and (target.folder / "models" / "v0001" / "weights").exists()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from autoresearch.search.trial import SHIM
+from autoresearch.search.executors import SHIM
 
 
 def test_shim_runs_without_the_rest(tmp_path: Path) -> None:

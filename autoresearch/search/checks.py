@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from autoresearch import sandbox
 from autoresearch.errors import GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.search import trial
@@ -51,8 +52,9 @@ class Surroundings:
 def run(config: Config, around: Surroundings) -> list[Problem]:
     """All problems, the blocking ones first."""
     checks = (
-        _extras, _variables, _files, _commands, _keys, _folders, _devices, _budgets, _progress, _tracked, _code,
-    )  # fmt: skip
+        *(_extras, _variables, _files, _commands, _keys, _folders),
+        *(_devices, _sandbox, _budgets, _progress, _tracked, _code),
+    )
     found = [problem for check in checks for problem in check(config, around)]
     return sorted(found, key=lambda one: not one.is_blocking)
 
@@ -176,6 +178,15 @@ def _devices(config: Config, around: Surroundings) -> Iterator[Problem]:
             if model.upper().replace(" ", "").replace("-", "") not in KNOWN_GPUS:
                 text = f"{model!r} is not known here ({', '.join(sorted(KNOWN_GPUS))})"
                 yield Problem("target.basilica.gpu_models", text, is_blocking=False)
+
+
+def _sandbox(config: Config, around: Surroundings) -> Iterator[Problem]:
+    if not config.target.sandbox:
+        return
+    if config.target.type != "command":
+        yield Problem("target.sandbox", f"confines trials of type command, not {config.target.type}")
+    elif (found := sandbox.find()).kind == "open":
+        yield Problem("target.sandbox", f"must be false, since {found}")
 
 
 def _budgets(config: Config, around: Surroundings) -> Iterator[Problem]:

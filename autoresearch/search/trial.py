@@ -10,11 +10,9 @@ from autoresearch import process
 from autoresearch.sandbox import files
 from autoresearch.search import own
 from autoresearch.search.config import Config
-from autoresearch.search.executors import CONTROL, METRIC_FILE, PROGRESS, Order
+from autoresearch.search.executors import CONTROL, METRIC_FILE, PROGRESS, SHIM, Order
 from autoresearch.search.store import Entry
 
-SHIM = Path(__file__).with_name("shim")
-"""On PYTHONPATH of trials: `autoresearch_rl.target.progress`, standard library only."""
 SEEDS = 2**31 - 1
 
 

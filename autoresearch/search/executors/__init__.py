@@ -23,6 +23,8 @@ EXECUTORS = {
 }
 """By target.type: module of this package and class, made by `Class(config, spans, variables)`."""
 
+SHIM = Path(__file__).parents[1] / "shim"
+"""On PYTHONPATH of trials: `autoresearch_rl.target.progress`, standard library only."""
 CANCEL_EXIT = 42
 """Exit code of a trial that left because it was asked to."""
 LOGS = ("run.log", "eval.log")

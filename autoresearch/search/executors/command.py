@@ -6,13 +6,14 @@ import select
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from autoresearch import process
+from autoresearch import process, sandbox
 from autoresearch.process import Deadline, Ended, Launch
 from autoresearch.search.config import Config
-from autoresearch.search.executors import LOGS, Done, Order, Outcome
+from autoresearch.search.executors import LOGS, SHIM, Done, Order, Outcome
 from autoresearch.search.own import METRIC
 from autoresearch.search.spans import Spans
 
@@ -41,11 +42,12 @@ class CommandExecutor:
     def __init__(self, config: Config, spans: Spans, variables: Mapping[str, str]):
         self.jobs: dict[int, Job] = {}
         self.lock = threading.Lock()
+        self.confinement = sandbox.find() if config.target.sandbox else sandbox.OPEN
 
     def submit(self, order: Order, done: Done) -> dict[str, Any]:
         """Begin a trial; where the command cannot be begun, `done` is called at once."""
         try:
-            job = Job(order, launch(order, 0))
+            job = Job(order, self._launch(order, 0))
         except OSError as error:
             done(order.number, Outcome("unstartable", why=f"{order.commands[0][0]} could not be started: {error}"))
             return {}
@@ -70,7 +72,7 @@ class CommandExecutor:
         for number in range(len(job.order.commands)):
             if number:
                 try:
-                    job.launch = launch(job.order, number)
+                    job.launch = self._launch(job.order, number)
                 except OSError as error:
                     return Outcome("unstartable", seconds=time.monotonic() - job.begun, why=str(error))
             ended = wait(job)
@@ -83,6 +85,17 @@ class CommandExecutor:
             return Outcome("exited", 0, time.monotonic() - job.begun, why, metrics)
         end: Any = "killed" if job.stopped else "timeout" if ended.timeout else "exited"
         return Outcome(end, ended.exit_code, time.monotonic() - job.begun, ended.timeout)
+
+    def _launch(self, order: Order, number: int) -> Launch:
+        """Begin one command of a trial, confined where that is asked for: it writes to its own folders alone."""
+        command, env = order.commands[number], order.env
+        if self.confinement.kind != "open":
+            compiled, model = order.folder / "compiled", Path(order.env["AR_MODEL_DIR"])
+            compiled.mkdir(exist_ok=True)
+            view = sandbox.view(order.folder, compiled, [order.cwd, SHIM], [], order.env)
+            view = replace(view, writable=(*view.writable, model.resolve()))
+            command, env = tuple(sandbox.command(self.confinement, view, command)), view.env
+        return Launch(command, order.cwd, env, order.folder / LOGS[number])
 
     def attach(self, order: Order, handle: Mapping[str, Any], done: Done) -> bool:
         """End what is left; nobody can learn the exit code of another's child."""
@@ -105,11 +118,6 @@ class CommandExecutor:
 
     def close(self) -> None:
         """Nothing is shared."""
-
-
-def launch(order: Order, number: int) -> Launch:
-    """Begin one command of a trial."""
-    return Launch(order.commands[number], order.cwd, order.env, order.folder / LOGS[number])
 
 
 def wait(job: Job) -> Ended:
