@@ -433,10 +433,9 @@ def test_files_of_others_are_set_aside_by_a_new_campaign(target: Target) -> None
 
 REACHES = """
 import os, socket
-for path in (HOME, "/etc/hostname"):
+for path in (SECRET, "/etc/hostname"):
     try:
-        os.listdir(path) if os.path.isdir(path) else open(path).read()
-        print("read", path)
+        print("read", path, open(path).read())
     except OSError:
         pass
 try:
@@ -451,10 +450,13 @@ emit_progress(step=1, metrics={"loss": 2})
 """
 
 
-def test_trial_in_a_sandbox_reaches_its_own_folders_alone(target: Target) -> None:
+def test_trial_in_a_sandbox_reaches_its_own_folders_alone(
+    target: Target, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     if sandbox.find().kind == "open":
         pytest.skip("nothing confines a trial on this machine")
-    target.write(f"HOME = {str(Path.home())!r}\n{REACHES}")
+    (secret := tmp_path_factory.mktemp("other") / "secret").write_text("x")
+    target.write(f"SECRET = {str(secret)!r}\n{REACHES}")
     target.configure(policy={"params": {"x": [1]}}, target={"sandbox": True}, telemetry={"model_output_dir": "models"})
     run(target)
     log = (target.trial(1) / "run.log").read_text()
