@@ -21,11 +21,10 @@ def main(
         raise BadConfig("give --params JSON, --diff FILE, or both")
     proposal = Proposal(params=parse(params or "{}"), diff=read(diff) if diff else "", source="by_hand")
     with searching.opened(config) as campaign:
-        if "policy" in campaign.config.model_fields_set and params:
-            space = campaign.config.policy.params
-            known = {name: value for name, value in proposal.params.items() if name in space.root}
-            if problems := [one for one in space.problems(known) if not one.endswith("is missing")]:
-                raise BadConfig(f"--params: {'; '.join(problems)}")
+        space = campaign.config.policy.params
+        known = {name: value for name, value in proposal.params.items() if name in space.root}
+        if problems := [one for one in space.problems(known) if not one.endswith("is missing")]:
+            raise BadConfig(f"--params: {'; '.join(problems)}")
         return searching.run(campaign, lambda: campaign.try_one(proposal))
 
 
