@@ -29,10 +29,10 @@ from prepare import DEVICE, MAX_SEQ_LEN, SCALE, SEED, TIME_BUDGET, VOCAB_SIZE, C
 # Model
 DEPTH = 9  # layers
 ASPECT_RATIO = 56  # width = DEPTH * ASPECT_RATIO, rounded up to whole heads
-HEAD_DIM = 128  # width of one attention head
+HEAD_DIM = 128  # width of one attention head; range: none
 MLP_RATIO = 4  # hidden width of the MLP, in widths
 WINDOW_PATTERN = "SSSL"  # repeated over the layers: S short window, L full; the last layer is always L
-SHORT_WINDOW_FRAC = 0.125  # short window, in rows
+SHORT_WINDOW_FRAC = 0.125  # short window, in rows; range: none
 ROPE_BASE = 200_000  # longest rotary wavelength, in 2 pi tokens
 QK_SCALE = 1.1  # sharpness of attention, on queries and on keys
 LOGIT_CAP = 15.0  # logits lie in -cap..cap
@@ -55,7 +55,7 @@ MUON_MOMENTUM = 0.95  # reached from MUON_MOMENTUM_START after MUON_MOMENTUM_RAT
 MUON_MOMENTUM_START = 0.85
 MUON_MOMENTUM_RATIO = 0.3
 MUON_BETA2 = 0.95  # of the second moments of orthogonalised rows
-MUON_STEPS = 5  # iterations of the orthogonalisation: 3 or 5
+MUON_STEPS = 5  # iterations of the orthogonalisation: 3 or 5; range: none
 
 # Schedule, in fractions of the budget
 WARMUP_RATIO = 0.0
@@ -65,23 +65,23 @@ FINAL_LR_FRAC = 0.05  # of the peak, at the end
 if SCALE == "cpu":
     DEPTH = 4
     ASPECT_RATIO = 48
-    HEAD_DIM = 64
+    HEAD_DIM = 64  # range: none
     ROPE_BASE = 10_000
     COPY_ORDERS = 2
     TOTAL_BATCH_SIZE = 2**11
     DEVICE_BATCH_SIZE = 4
-    MUON_STEPS = 3
+    MUON_STEPS = 3  # range: none
 elif SCALE == "tiny":
     DEPTH = 2
     ASPECT_RATIO = 32
-    HEAD_DIM = 32
+    HEAD_DIM = 32  # range: none
     TOTAL_BATCH_SIZE = 2**10
     DEVICE_BATCH_SIZE = 16
-    MUON_STEPS = 3
+    MUON_STEPS = 3  # range: none
 
 # Around the run
-MAX_LOSS_RISE = 2.0  # nats above the lowest smoothed loss that count as an explosion
-LOG_PERIOD_S = 10.0  # between lines in a file; a terminal has one live line
+MAX_LOSS_RISE = 2.0  # nats above the lowest smoothed loss that count as an explosion; range: none
+LOG_PERIOD_S = 10.0  # between lines in a file; a terminal has one live line; range: none
 
 # ---- Hardware --------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from autoresearch.errors import BadConfig
 from autoresearch.records import COLUMNS
 
 NAME = "autoresearch.toml"
+SHARED = ("train.py", "prepare.py", "pyproject.toml", "uv.lock")  # all that a commit holds which travels alone
 PLACEHOLDERS = ("python", "folder")
 
 

@@ -25,6 +25,8 @@ VERBS: Table = {
     "validate": ("validate_", "Check a configuration as `run` does."),
     "run-one": ("run_one_", "Run one trial of a search by hand."),
     "export-config": ("export_config_", "Print a whole configuration of a search."),
+    "drive": ("drive_", "Keep a coding agent at work through the night, within limits, and stop it for good reasons."),
+    "suggest": ("suggest_", "Suggest values for the numeric constants of train.py, from the measured history."),
     "hub": ("hub_", "Share commits, results and discussion with other agents, or serve the place where they do."),
     "doctor": ("doctor_", "Check device, data, digests, sandbox, disk, clock and git."),
 }
@@ -42,8 +44,12 @@ def run() -> None:
     """Entry point: the only broad handler; every refusal becomes one line on stderr and an exit code."""
     gc.disable()  # a thousand records are a hundred thousand objects, and none of them is a cycle
     try:
-        code = app(standalone_mode=False)
+        command = typer.main.get_command(app)  # its own `main` would make 130 of every interrupt
+        with command.make_context("python -m autoresearch", sys.argv[1:]) as context:
+            code = command.invoke(context)
         sys.stdout.flush()
+    except typer.Exit as done:  # --help, for one
+        code = done.exit_code
     except AutoresearchError as error:
         code = error.exit_code
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

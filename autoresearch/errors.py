@@ -7,11 +7,14 @@ AutoresearchError      1
 ├── GitFailed          1    git itself said no
 ├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
 ├── HubError           1    a hub said no; carries the HTTP status
+│   └── Away           1    nobody answered there, or not in time
 ├── NoGoodTrial        3    nothing was measured that could be used
 └── Interrupted        130  the person stopped it
 
 Terminated is beside the tree: a KeyboardInterrupt that SIGTERM or SIGHUP raises (exit code 143).
 """
+
+from typing import Any
 
 
 class AutoresearchError(Exception):
@@ -57,8 +60,15 @@ class HubError(AutoresearchError):
         """HTTP status, 400 to 599."""
         self.retry_after_s = retry_after_s
         """Seconds after which to try again; None where that would not help."""
-        self.more = more
+        self.more: dict[str, Any] = dict(more)
         """What stands in the answer beside the message."""
+
+
+class Away(HubError):
+    """Nobody answered at a hub, or not in time."""
+
+    def __init__(self, message: str):
+        super().__init__(504, message)
 
 
 class Terminated(KeyboardInterrupt):

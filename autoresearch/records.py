@@ -244,3 +244,5 @@ class Pins(Record):
     """Data set, scale, platform, as prepare.py names them."""
     previous_tag: str = ""
     """Whose results.tsv was moved aside."""
+    foreign: list[str] = []
+    """Commits of strangers whose code came into this tag: its trials run confined or not at all."""

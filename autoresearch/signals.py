@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoresearch.records import Attempt, Status
@@ -79,17 +79,24 @@ def dead_end(attempts: Sequence[Attempt]) -> str:
 
 def plateau(attempts: Sequence[Attempt], noise: float) -> str:
     """Five attempts on end none of which gained more than max(noise, 0.001)."""
+    count = num_without_gain(attempts, noise)
+    if count < PLATEAU:
+        return ""
+    least = max(noise, PLATEAU_GAIN)
+    return (
+        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read train.py again, change structure"
+    )
+
+
+def num_without_gain(attempts: Sequence[Attempt], noise: float) -> int:
+    """Attempts on end, up to the last one, none of which gained more than max(noise, 0.001)."""
     least = max(noise, PLATEAU_GAIN)
     count = 0
     for attempt in reversed(attempts):
         if attempt.id == 1 or attempt.status == Status.BACKTRACK or gain(attempt) > least:
             break
         count += 1
-    if count < PLATEAU:
-        return ""
-    return (
-        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read train.py again, change structure"
-    )
+    return count
 
 
 def gain(attempt: Attempt) -> float:
@@ -119,14 +126,17 @@ def regression(steps: Sequence[Step], noise: float) -> str:
     )
 
 
-def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
+def drift(history: Sequence[Measured], latest: Measured, noise: Noise, pace_spread: float = 0.0) -> str:
     """Say how the latest measurement of a commit disagrees with its earlier ones, or return an empty text.
 
     The score drifted if it lies more than `DRIFT_SIGMAS` standard errors of the difference from the mean of the
     earlier ones, the throughput if it lies more than `DRIFT_THROUGHPUT_FRAC` from their median, and also more than
-    `DRIFT_SIGMAS` times what they vary by themselves, on a machine that is never quiet.
+    `DRIFT_SIGMAS` times what repeats of one commit vary by, on a machine that is never quiet.
 
     With no earlier one there is nothing to disagree with.
+
+    Args:
+        pace_spread: of all commits measured so far, as `pace_spread` says.
     """
     if not history:
         return ""
@@ -139,10 +149,22 @@ def drift(history: Sequence[Measured], latest: Measured, noise: Noise) -> str:
     if speeds and latest.tokens_per_s > 0:
         usual = statistics.median(speeds)
         change = latest.tokens_per_s / usual - 1
-        spread = statistics.stdev(speeds) / usual if len(speeds) > 1 else 0.0
+        spread = max(pace_spread, statistics.stdev(speeds) / usual if len(speeds) > 1 else 0.0)
         if abs(change) > max(DRIFT_THROUGHPUT_FRAC, DRIFT_SIGMAS * spread):
             findings.append(f"tokens/s moved by {signed(100 * change, 1.0)}%")
     return "same commit, " + ", ".join(findings) if findings else ""
+
+
+def pace_spread(groups: Iterable[Sequence[Measured]]) -> float:
+    """What repeats of one commit vary by in throughput, as a share of it, pooled; 0 while nothing was repeated."""
+    deviations, repeats = 0.0, 0
+    for group in groups:
+        speeds = [run.tokens_per_s for run in group if run.tokens_per_s > 0]
+        if len(speeds) > 1:
+            mean = statistics.fmean(speeds)
+            deviations += sum((speed / mean - 1) ** 2 for speed in speeds)
+            repeats += len(speeds) - 1
+    return math.sqrt(deviations / repeats) if repeats else 0.0
 
 
 def uneven(runs: Sequence[Measured]) -> str:

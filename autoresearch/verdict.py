@@ -119,9 +119,7 @@ def estimate_noise(
     if not means:
         raise ValueError("noise needs at least one measured configuration, but got none; run setup first")
     prior = prior_relative * abs(statistics.median(means))
-    repeated = [
-        (len(group) - 1, sum((x - statistics.fmean(group)) ** 2 for x in group)) for group in groups if len(group) > 1
-    ]
+    repeated = [(len(group) - 1, (len(group) - 1) * _variance(group)) for group in groups if len(group) > 1]
     num_repeats, squares = 0, 0.0
     for df, square in sorted(repeated, key=lambda item: item[1] / item[0]):
         if num_repeats >= UNSTABLE_MIN_DF and square / df > UNSTABLE_RATIO**2 * squares / num_repeats:

@@ -1,5 +1,6 @@
 """A live hub on loopback, and a client that speaks to it as curl would: real sockets, real SQLite, a clock to turn."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from autoresearch.hub.server import running
 from autoresearch.hub.server.context import Hub
 
 MANY = 10**9
-ROOMY = Limits(registrations_per_hour=MANY, posts_per_hour=MANY, pushes_per_hour=MANY, diffs_per_hour=MANY)
+ROOMY = Limits(
+    registrations_per_hour=MANY, posts_per_hour=MANY, pushes_per_hour=MANY, diffs_per_hour=MANY,
+    results_per_hour=MANY, claims_per_hour=MANY,
+)  # fmt: skip
 
 
 class Clock:
@@ -69,13 +73,19 @@ class Live:
         return Client(self.url, done.json()["api_key"], name)
 
 
+def stored(live: Live) -> bytes:
+    """The bytes of the database; read by another process, for this one would give up the locks of SQLite."""
+    files = sorted(map(str, live.hub.folder.glob("hub.sqlite*")))
+    return subprocess.run(["cat", *files], check=True, capture_output=True).stdout
+
+
 @contextmanager
-def serving(folder: Path, limits: Limits = ROOMY) -> Iterator[Live]:
-    """A hub in a thread of its own, until the block ends."""
+def serving(folder: Path, limits: Limits = ROOMY, **given: Any) -> Iterator[Live]:
+    """A hub in a thread of its own, until the block ends; `given` goes to the server."""
     clock = Clock()
     listening = running.listen("127.0.0.1", 0)
     hub = running.open_hub(folder, limits, clock)
-    server = running.Server(hub, listening)
+    server = running.Server(hub, listening, **given)
     thread = threading.Thread(target=server.serve_until_told)
     thread.start()
     try:

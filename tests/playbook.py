@@ -1,4 +1,4 @@
-"""The shell blocks of program.md and a desk to walk them at: a checkout in which somebody else has work in progress."""
+"""The shell blocks of the playbooks and a desk to walk them at: a checkout in which somebody has work in progress."""
 
 import os
 import re
@@ -22,14 +22,13 @@ ARENA = """command = ["{python}", "train.py"]
 frozen = ["prepare.py", "autoresearch.toml"]
 timeout_s = 60
 """
-BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "program.md").read_text(), flags=re.MULTILINE | re.DOTALL)
-
 # Each block of the page by a piece that only it has.
 VERB_MARKS = {
     "check": "autoresearch doctor",
     "begin": "autoresearch setup",
     "wait": "autoresearch wait",
     "review": "autoresearch status",
+    "suggest": "autoresearch suggest",
     "try": "autoresearch try",
     "analyze": "autoresearch analyze",
     "mend": "git restore",
@@ -51,10 +50,26 @@ HAND_MARKS = {
 MARKS = VERB_MARKS | HAND_MARKS
 
 
-def block(name: str) -> str:
-    found = {text for text in BLOCKS if MARKS[name] in text}
-    assert len(found) == 1, f"{len(found)} blocks of program.md have {MARKS[name]!r}"
-    return found.pop()
+@dataclass(frozen=True)
+class Page:
+    """A playbook, and by which piece each of its blocks is known."""
+
+    name: str
+    marks: dict[str, str]
+
+    @property
+    def blocks(self) -> list[str]:
+        return re.findall(r"^```bash\n(.*?)^```", (ROOT / self.name).read_text(), flags=re.MULTILINE | re.DOTALL)
+
+    def block(self, name: str) -> str:
+        found = {text for text in self.blocks if self.marks[name] in text}
+        assert len(found) == 1, f"{len(found)} blocks of {self.name} have {self.marks[name]!r}"
+        return found.pop()
+
+
+PROGRAM = Page("program.md", MARKS)
+BLOCKS = PROGRAM.blocks
+block = PROGRAM.block
 
 
 def fill(script: str, name: str, text: str) -> str:
@@ -78,6 +93,7 @@ class Desk:
 
     root: Path
     environment: dict[str, str]
+    page: Page = PROGRAM
 
     def sh(self, script: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -92,7 +108,7 @@ class Desk:
 
     def walk(self, name: str, expect: int = 0, **texts: str) -> str:
         """Run one block as it stands, with the quoted texts that are the agent's to fill in; returns what it says."""
-        script = block(name)
+        script = self.page.block(name)
         for key, text in texts.items():
             script = fill(script, key, text)
         done = self.sh(script)

@@ -39,7 +39,7 @@ class Ring:
         self.night.git("add", "-A")
         self.night.git("commit", "-qm", "base")
         self.campaign = Campaign(Repo.find(root, variables), arena.load(root), "t1", variables)
-        setup.fix_pins(self.campaign, self.night.git("rev-parse", "HEAD"))
+        setup.fix_pins(self.campaign, self.night.git("rev-parse", "HEAD"), [])
         self.num_entries = 0
 
     def enter(self, source: str) -> Trial:

@@ -13,57 +13,72 @@ from pydantic import BaseModel
 from autoresearch import errors
 from autoresearch.arena import Arena
 from autoresearch.cli import VERBS
+from autoresearch.commands import hub_
+from autoresearch.commands.lazy import Table
 
+COMMAND = r"uv run (?:--extra [a-z]+ |--all-extras )?-m autoresearch"
 DEFAULTS_IN_WORDS = {"timeout_s", "limits", "score_command", "guards"}
 
 
-def options(verb: str) -> set[str]:
+def options(verb: str, table: Table = VERBS) -> set[str]:
     """Visible options of a verb, every spelling of each."""
+    module = importlib.import_module(f"autoresearch.commands.{table[verb][0]}")
+    if hasattr(module, "app"):
+        return set()
     one = typer.Typer(add_completion=False)
-    one.command(verb)(importlib.import_module(f"autoresearch.commands.{verb}_").main)
+    one.command(verb)(getattr(module, "main", None) or getattr(module, verb.replace("-", "_")))
     command = typer.main.get_command(one)
     visible = [each for each in command.params if not getattr(each, "hidden", False) and each.name != "help"]
     return {word for each in visible for word in (*each.opts, *each.secondary_opts) if word.startswith("-")}
 
 
-def documented() -> dict[str, set[str]]:
-    """Options by verb, as the contract's table lists them."""
-    rows = table_rows(read("docs/contract.md"), "verb")
+def documented(heading: str = "verb") -> dict[str, set[str]]:
+    """Options by verb, as a table of the contract lists them."""
+    rows = table_rows(read("docs/contract.md"), heading)
     return {named(row[0])[0]: set(named(row[2])) for row in rows}
 
 
 def commands_in_markdown() -> list[tuple[str, str, str]]:
-    """File, verb and the rest of every command line of the tool in Markdown."""
+    """File, verb and the rest of every command line of the tool in Markdown; the verbs of `hub` are `hub VERB`."""
     found = []
     for path in markdown_files():
         text = path.read_text()
         lines = [block.replace("\\\n", " ") for language in ("bash", "text") for block in fenced(text, language)]
         for piece in "\n".join([*lines, *inline_code(text)]).splitlines():
-            for verb, rest in re.findall(r"uv run -m autoresearch ([a-z]+)(.*?)(?=&&|\||$)", piece):
+            for verb, rest in re.findall(rf"{COMMAND} ((?:hub )?[a-z]+)(.*?)(?=&&|\||$)", piece):
                 found.append((str(path.relative_to(ROOT)), verb, rest))
     return found
 
 
+def known_options(verb: str) -> set[str]:
+    """Options of a verb of either table."""
+    own, _, inner = verb.partition(" ")
+    return options(inner, hub_.VERBS) if inner else options(own)
+
+
 def test_every_verb_and_option_is_documented() -> None:
     assert {verb: options(verb) for verb in VERBS} == documented()
+    assert {verb: options(verb, hub_.VERBS) for verb in hub_.VERBS} == documented("verb of `hub`")
 
 
 def test_verbs_in_markdown_exist() -> None:
     commands = commands_in_markdown()
-    assert {verb for _, verb, _ in commands} <= set(VERBS)
-    assert set(VERBS) <= {verb for name, verb, _ in commands if name == "program.md"}
+    known = {*VERBS, *(f"hub {verb}" for verb in hub_.VERBS)}
+    assert {verb for _, verb, _ in commands} - {"hub"} <= known
+    assert set(VERBS) - {"hub"} <= {verb for name, verb, _ in commands if name == "program.md"}
 
 
 def test_options_in_markdown_exist() -> None:
     for name, verb, rest in commands_in_markdown():
-        words = re.sub(r"'[^']*'|\"[^\"]*\"", "", rest)
+        words = re.sub(r"'[^']*'|\"[^\"]*\"", "", rest).partition(" -- ")[0]
         used = set(re.findall(r"(?<=\s)--?[a-z][\w-]*", words))
-        assert used <= options(verb), f"{name}: {verb} has no {sorted(used - options(verb))}"
+        assert used <= known_options(verb), f"{name}: {verb} has no {sorted(used - known_options(verb))}"
         assert used or "--" not in words
 
 
 def test_options_named_alone_in_markdown_exist() -> None:
-    known = set().union(*map(options, VERBS), re.findall(r'add_argument\("(--[a-z-]+)"', read("prepare.py")))
+    known = set().union(*map(options, VERBS), *(options(verb, hub_.VERBS) for verb in hub_.VERBS))
+    known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', read("prepare.py")))
     pages = [path for path in markdown_files() if path.name in ("program.md", "README.md", "contract.md")]
     for path in pages:
         alone = {word for word in inline_code(path.read_text()) if re.fullmatch(r"--[a-z][a-z-]*", word)}
@@ -72,8 +87,8 @@ def test_options_named_alone_in_markdown_exist() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "autoresearch").rglob("*.py")), ids=lambda path: path.stem)
 def test_verbs_in_messages_exist(path: Path) -> None:
-    verbs = re.findall(r"uv run -m autoresearch ([a-z]+)", path.read_text())
-    assert set(verbs) <= set(VERBS)
+    verbs = set(re.findall(rf"{COMMAND} ((?:hub )?[a-z]+)", path.read_text()))
+    assert verbs <= {*VERBS, *(f"hub {verb}" for verb in hub_.VERBS)}
 
 
 def test_exit_codes_are_those_of_the_code() -> None:

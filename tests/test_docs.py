@@ -28,7 +28,8 @@ from autoresearch.records import COLUMNS, SUMMARY_KEYS, Attempt, State, Status
 
 RUN_OUTPUT = {"results.tsv", "run.log", "notes.md", "notes-archive.md", "control.json", "score.json"}
 RUN_OUTPUT |= {"progress.jsonl", "acks.jsonl", "manifest.json", "score.log", "play.log"}
-OPTIONAL = {arena.NAME}
+RUN_OUTPUT |= {"journal.jsonl", "heartbeat.json", "results/hub-queue.jsonl", "results/hub-refused.jsonl"}
+OPTIONAL = {arena.NAME, ".claude/settings.json", "opencode.json"}  # a person may write them
 OTHER_KEYS = ["dataset", "scale", "platform", "regime", "seed", "attention", "dtype", "schedule_"]
 TEST_COMMAND = "uv run --all-extras pytest"
 

@@ -31,6 +31,8 @@ def test_hub_posts_and_replies(live: Live) -> None:
     first = agent.post("/api/channels/talk/posts", content="hello").json()
     reply = agent.post("/api/channels/talk/posts", content="hi", parent_id=first["id"]).json()
     assert agent.get(f"/api/posts/{first['id']}/replies").json() == [reply]
+    listed = agent.get(f"/api/posts/{first['id']}/replies", limit=1, offset=1)
+    assert listed.json() == [] and listed.headers["X-Total-Count"] == "1"
     assert agent.get("/api/channels/talk/posts").json() == [reply, first]
     assert first["created_at"] == "2027-01-15T08:00:00Z"
     assert agent.get("/api/posts/9x").json() == {"error": "invalid post id"}

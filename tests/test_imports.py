@@ -14,7 +14,7 @@ PACKAGE = ROOT / "autoresearch"
 LAYERS = (
     ("cli", "__main__"),
     ("commands",),
-    ("remeasure", "report", "hub", "search"),
+    ("remeasure", "report", "hub", "night", "advice", "search"),
     ("attempt",),
     ("referee", "verdict", "signals"),
     ("ledger", "notes", "repo", "process", "sandbox", "summary", "knobs", "chat"),

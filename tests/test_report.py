@@ -78,13 +78,21 @@ def test_headline_is_of_fresh_seeds_and_sealed_text_once_confirmed(long_night: m
     found = json.loads(next((root / "results" / morning.TAG).glob("confirm-*.json")).read_text())
     assert head.change == f"{found['gains']['sealed'][0]:+.4f}".replace("-", "−") and head.half == "0.0009"
     path = next((root / "results" / morning.TAG).glob("confirm-*.json"))
-    edit(path, gains={"val": [-0.0005, 0.0009]})
+    lost = [{**one, "sealed_score": None} for one in found["trials"]["champion"][:1]]
+    edit(path, trials={**found["trials"], "champion": lost + found["trials"]["champion"][1:]})
+    head = headline.of_story(story_in(root))
+    assert head and f"the champion {found['num_runs'] - 1}." in head.why and "Scores are missing" in head.why
+    edit(path, trials=found["trials"], gains={"val": [-0.0005, 0.0009]})
     head = headline.of_story(story_in(root))
     assert head and head.state == "refuted" and "does not stand up" in head.why and "validation" in head.why
     trials = found["trials"]
     edit(path, trials={**trials, "champion": [{**one, "commit": "b" * 40} for one in trials["champion"]]})
     head = headline.of_story(story_in(root))  # of another champion: it says nothing about this one
     assert head and head.state == "decided" and "confirm" in head.why and float(head.half) > 0.0002
+    assert "drifted" not in head.why
+    edit(root / "results" / morning.TAG / "0040.json", drift="same commit, tokens/s moved by −7.4%")
+    head = headline.of_story(story_in(root))
+    assert head and "drifted at 0040" in head.why
 
 
 def test_headline_before_anything_was_kept_or_scored(tmp_path: Path) -> None:

@@ -3,32 +3,27 @@
 Skipped where no Chromium is installed; `.ci/run` installs one.
 """
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browsers
 import morning
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from telling import NOW, UPSTREAM, edit, ledger_story, source_in, story_in
 
 from autoresearch.report import page, server
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on the path")
+pytestmark = browsers.needed
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=2>[x](javascript:window.hacked=3)"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        words = ["--no-sandbox"] if os.geteuid() == 0 else []
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
+    with browsers.launched() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""autoresearch/report/chart.py and evidence.py: what lies where in the chart, curves, diffs."""
+"""autoresearch/report/chart.py, axis.py and evidence.py: what lies where in the chart, curves, diffs."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import pytest
 from telling import UPSTREAM, ledger_story, source_in, story_in
 
 from autoresearch.attempt.trial import describe_progress, last_report
-from autoresearch.report import chart, evidence, sources
+from autoresearch.report import axis, chart, evidence, sources
 from autoresearch.report.story import Story
 
 # --- the chart
@@ -85,10 +85,10 @@ def test_chart_is_drawn_for_any_scores(tmp_path: Path, scores: list[float]) -> N
 
 
 def test_ticks_are_round_and_distinct() -> None:
-    assert [words for _, words in chart.ticks(0.9712, 0.9979, 5)] == ["0.975", "0.980", "0.985", "0.990", "0.995"]
-    assert [words for _, words in chart.ticks(1, 1000, 8, whole=True)][:3] == ["1", "100", "200"]
-    assert [words for _, words in chart.ticks(1, 3, 8, whole=True)] == ["1", "2", "3"]
-    assert [words for _, words in chart.ticks(1, 1, 8, whole=True)] == ["1"]
+    assert [words for _, words in axis.ticks(0.9712, 0.9979, 5)] == ["0.975", "0.980", "0.985", "0.990", "0.995"]
+    assert [words for _, words in axis.ticks(1, 1000, 8, whole=True)][:3] == ["1", "100", "200"]
+    assert [words for _, words in axis.ticks(1, 3, 8, whole=True)] == ["1", "2", "3"]
+    assert [words for _, words in axis.ticks(1, 1, 8, whole=True)] == ["1"]
 
 
 # --- evidence

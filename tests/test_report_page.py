@@ -42,6 +42,11 @@ def test_markdown_loads_runs_and_styles_nothing() -> None:
     assert "more characters were left out" in text.markdown("word " * 40_000)
 
 
+def test_text_keeps_few_marks_on_a_letter() -> None:
+    assert text.clean("Z\u0351\u0352\u0353" + "\u0354" * 900 + "a\u0301") == "Z\u0351\u0352\u0353a\u0301"
+    assert text.clean("e\u0301 \u0935\u093f\u0928\u094d\u092f") == "e\u0301 \u0935\u093f\u0928\u094d\u092f"
+
+
 # --- the page as text
 
 

@@ -88,6 +88,17 @@ def test_throughput_of_a_restless_machine_drifts_beyond_its_own_spread():
     assert "tokens/s moved by −23.8%" in signals.drift(history, signals.Measured(1.0, 800.0), KNOWN)
 
 
+def test_throughput_is_judged_by_what_repeats_of_any_commit_vary_by():
+    slow, fast = signals.Measured(1.0, 900.0), signals.Measured(1.0, 1100.0)
+    spread = signals.pace_spread([[slow, fast], [slow], [], [signals.Measured(1.0, 0.0), fast]])
+    assert spread == pytest.approx(0.1 * 2**0.5)
+    assert signals.pace_spread([]) == signals.pace_spread([[slow]]) == 0.0
+    once = [signals.Measured(1.0, 1000.0)]
+    assert "tokens/s moved" in signals.drift(once, signals.Measured(1.0, 900.0), KNOWN)
+    assert signals.drift(once, signals.Measured(1.0, 900.0), KNOWN, spread) == ""
+    assert "tokens/s moved" in signals.drift(once, signals.Measured(1.0, 500.0), KNOWN, spread)
+
+
 def test_uneven_names_the_speeds_of_the_same_code():
     runs = [signals.Measured(1.0, 0.0), signals.Measured(1.0, 5600.0), signals.Measured(1.1, 4300.0)]
     assert "trained at 4,300 to 5,600 tokens/s" in signals.uneven(runs)

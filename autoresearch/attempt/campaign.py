@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -124,11 +124,12 @@ class Campaign:
         return {str(path.relative_to(self.repo.root)): file_digest(path) for path in sorted(paths)}
 
     def check_pins(self) -> None:
-        """Frozen files, data and settings must be what `setup` saw.
+        """Frozen files, data and settings must be what `setup` saw, and strangers' code must be confined.
 
         Raises:
             Refused: names what differs, both values, and what mends it.
         """
+        self.check_confinement(self.pins.foreign)
         found = self.frozen_files() | {
             path: file_digest(Path(path)) for path in self.pins.frozen if os.path.isabs(path)
         }
@@ -150,6 +151,21 @@ class Campaign:
                     f"{name} must be {pinned_as} as at setup but is {now.get(name)!r}: scores of different regimes "
                     f"do not compare; `unset {name}` takes what setup saw"
                 )
+
+    def check_confinement(self, foreign: Sequence[str]) -> None:
+        """Code of strangers must be confined.
+
+        Raises:
+            Refused: nothing confines a trial; says why.
+        """
+        if foreign and self.confinement.kind in ("open", "remote"):
+            whose = ", ".join(commit[:7] for commit in foreign)
+            raise Refused(f"code of strangers ({whose}) runs confined or not at all, but {self.confinement}")
+
+    def note_foreign(self, commit: str) -> None:
+        """Write down that code of strangers came into the tag."""
+        pins = self.pins
+        self.ledger.write_pins(pins.model_copy(update={"foreign": sorted({*pins.foreign, commit})}))
 
     # --- what the records say
 

@@ -133,14 +133,14 @@ def watch_drift(campaign: Campaign, attempt: Attempt, latest: Trial) -> None:
     attempts = history(campaign, attempt)
     earlier = attempts[max((i for i, one in enumerate(attempts[:-1]) if one.drift), default=0) :]
     runs = [one for past in earlier for one in (*past.trials, *past.champion_trials) if past.regime == attempt.regime]
-    before = [
-        measured(one)
-        for one in runs
-        if one.commit == latest.commit and one.score is not None and one.folder != latest.folder
-    ]
+    by_commit: dict[str, list[signals.Measured]] = {}
+    for one in runs:
+        if one.score is not None and one.folder != latest.folder:
+            by_commit.setdefault(one.commit, []).append(measured(one))
     others = epochs(attempts[:-1], attempt.regime)[-1]
-    if before and others:
-        attempt.drift = signals.drift(before, measured(latest), campaign.noise(attempts[:-1]))
+    if others and (before := by_commit.get(latest.commit)):
+        spread = signals.pace_spread(by_commit.values())
+        attempt.drift = signals.drift(before, measured(latest), campaign.noise(attempts[:-1]), spread)
         campaign.record(attempt)
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoresearch import arena, knobs, notes, process
@@ -18,11 +19,12 @@ IDENTITY_S = 300.0
 MOVED = ("results.tsv", "notes.md", "notes-archive.md")
 
 
-def prepare_tag(campaign: Campaign, start: str, now: str) -> Attempt:
+def prepare_tag(campaign: Campaign, start: str, now: str, foreign: Sequence[str] = ()) -> Attempt:
     """Make branch, pins, table, notes and the record of the baseline.
 
     Args:
         start: commit to begin from.
+        foreign: commits of strangers whose code that one holds.
 
     Raises:
         Refused: a bad or existing tag, edits in tracked files, missing data; each with what mends it.
@@ -31,30 +33,89 @@ def prepare_tag(campaign: Campaign, start: str, now: str) -> Attempt:
     is_begun = ledger.is_begun
     check_tag(campaign, is_begun)
     commit = campaign.pins.baseline if is_begun else repo.resolve(start)
-    if dirty := repo.dirty():
-        raise Refused(
-            f"tracked files must be clean but {', '.join(dirty[:5])} differ; `git commit` or `git stash` them"
-        )
-    came_from = repo.branch() or repo.resolve("HEAD")
-    if repo.resolve("HEAD") != commit:
-        repo.run("switch", "--quiet", "--detach", commit)
-    try:
-        if is_begun:
-            campaign.check_pins()
-        else:
-            fix_pins(campaign, commit)
-    except BaseException:
-        repo.run("switch", "--quiet", *([] if repo.exists(f"refs/heads/{came_from}") else ["--detach"]), came_from)
-        raise
-    campaign.reached("pins")
-    if not repo.exists(f"refs/heads/{campaign.branch}"):
-        repo.run("switch", "--quiet", "--create", campaign.branch, commit)
-    elif repo.branch() != campaign.branch:
-        repo.run("switch", "--quiet", campaign.branch)
+    enter = enter_beside if is_shared(campaign, commit) else enter_whole
+    enter(campaign, commit, foreign)
     campaign.reached("switched")
     ledger.start_table()
     write_notes(repo.root)
     return ledger.read(1) if ledger.numbers() else begin.baseline(campaign, now)
+
+
+def is_shared(campaign: Campaign, commit: str) -> bool:
+    """Whether a commit holds the files alone that agents share: no tooling, no pages."""
+    return campaign.arena.own and set(campaign.repo.files(commit)) == {*arena.SHARED}
+
+
+def enter_whole(campaign: Campaign, commit: str, foreign: Sequence[str]) -> None:
+    """Pin what a commit holds, and check its branch out.
+
+    Raises:
+        Refused: see `prepare_tag`.
+    """
+    repo, head = campaign.repo, campaign.repo.resolve("HEAD")
+    refuse_edits(repo.dirty())
+    if is_shared(campaign, head):
+        raise Refused(
+            f"this branch leaves out files of {commit[:7]}, which lie here untracked; go to a branch that has them, "
+            "`git reset --quiet BRANCH -- . && git switch BRANCH`, then setup"
+        )
+    came_from = repo.branch() or head
+    if head != commit:
+        repo.run("switch", "--quiet", "--detach", commit)
+    try:
+        pin(campaign, commit, foreign)
+    except BaseException:
+        repo.run("switch", "--quiet", *([] if repo.exists(f"refs/heads/{came_from}") else ["--detach"]), came_from)
+        raise
+    if not repo.exists(f"refs/heads/{campaign.branch}"):
+        repo.run("switch", "--quiet", "--create", campaign.branch, commit)
+    elif repo.branch() != campaign.branch:
+        repo.run("switch", "--quiet", campaign.branch)
+
+
+def enter_beside(campaign: Campaign, commit: str, foreign: Sequence[str]) -> None:
+    """Pin and check out a commit that lacks the tooling: what it leaves out stays where it lies, untracked.
+
+    Raises:
+        Refused: see `prepare_tag`.
+    """
+    repo, branch = campaign.repo, f"refs/heads/{campaign.branch}"
+    mutable = campaign.arena.mutable
+    if repo.branch() == campaign.branch:
+        repo.stand_on(campaign.branch, mutable)  # cut off just there: the index may still be that of before
+    elif staged := repo.staged_alone():
+        raise Refused(f"{', '.join(staged)} is staged otherwise than it lies in the tree; commit or unstage it")
+    refuse_edits(repo.differing(commit, repo.dirty()))
+    if others := repo.differing(commit, [path for path in arena.SHARED if path not in mutable]):
+        raise Refused(
+            f"{', '.join(others)} must be as in {commit[:7]}, for scores do not compare otherwise; begin from a commit "
+            "that has yours"
+        )
+    pin(campaign, commit, foreign)
+    if not repo.exists(branch):
+        repo.run("update-ref", branch, commit, "")
+    repo.stand_on(campaign.branch, mutable)
+
+
+def refuse_edits(dirty: list[str]) -> None:
+    """Refuse to begin amid unfinished work.
+
+    Raises:
+        Refused: names the files.
+    """
+    if dirty:
+        raise Refused(
+            f"tracked files must be clean but {', '.join(dirty[:5])} differ; `git commit` or `git stash` them"
+        )
+
+
+def pin(campaign: Campaign, commit: str, foreign: Sequence[str]) -> None:
+    """Fix the pins, or check them where they are fixed."""
+    if campaign.ledger.is_begun:
+        campaign.check_pins()
+    else:
+        fix_pins(campaign, commit, foreign)
+    campaign.reached("pins")
 
 
 def check_tag(campaign: Campaign, is_begun: bool) -> None:
@@ -81,7 +142,7 @@ def check_tag(campaign: Campaign, is_begun: bool) -> None:
         raise Refused(f"tag {tag!r} has attempts in git (refs/autoresearch/{tag}/) but no records; choose another")
 
 
-def fix_pins(campaign: Campaign, commit: str) -> None:
+def fix_pins(campaign: Campaign, commit: str, foreign: Sequence[str] = ()) -> None:
     """Pin the frozen files, data and settings; the records of another tag are moved aside first.
 
     Raises:
@@ -92,6 +153,7 @@ def fix_pins(campaign: Campaign, commit: str) -> None:
     tracked = campaign.repo.files(commit)
     if missing := [path for path in campaign.arena.mutable if path not in tracked]:
         raise Refused(f"{', '.join(missing)} must be in commit {commit[:7]}, for attempts change it; `git add` it")
+    campaign.check_confinement(foreign)
     frozen = campaign.frozen_files()
     identity = find_identity(campaign) if campaign.arena.own else {}
     tokens = {}
@@ -107,6 +169,7 @@ def fix_pins(campaign: Campaign, commit: str) -> None:
         identity=identity,
         settings=campaign.settings(),
         previous_tag=make_current(campaign),
+        foreign=[*foreign],
     )
     campaign.ledger.write_pins(pins)
 

@@ -43,7 +43,7 @@ def facts(found: Remeasurement) -> list[dict[str, Any]]:
 def report(found: Remeasurement) -> None:
     """A line for each kept change."""
     for one in found.effects:
-        worth = one.why if one.effect is None else f"worth {one.effect:+.5f} ± {one.half or 0:.5f}"
+        worth = one.why if one.effect is None else f"worth {one.effect:+.5f} ± {one.half or 0:.5f} (95%)"
         advice = "" if one.carries or one.effect is None else "; no more than noise, a candidate for removal"
         print(f"{one.id:04d}  {worth}{advice}  {one.description}")
     if not found.effects:

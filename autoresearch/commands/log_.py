@@ -8,6 +8,8 @@ from autoresearch.attempt import closing, setup
 from autoresearch.commands import terminal
 from autoresearch.records import Attempt
 
+WIDTH = 70
+
 
 def main(
     number: Annotated[int, typer.Option("-n", min=1, help="The newest so many.")] = 20,
@@ -30,4 +32,6 @@ def main(
 
 def line(attempt: Attempt) -> str:
     """One attempt in one line."""
-    return f"{attempt.name}  {attempt.commit[:7]}  {closing.outcome(attempt)[:70]:<70}  {attempt.description}"
+    outcome = closing.outcome(attempt)
+    shown = outcome if len(outcome) <= WIDTH else f"{outcome[: WIDTH - 1]}…"
+    return f"{attempt.name}  {attempt.commit[:7]}  {shown:<{WIDTH}}  {attempt.description}"

@@ -35,9 +35,15 @@ class Limits:
     """Of one client address; of a /64 for IPv6."""
     channels: int = 100
     """Channels in all."""
+    connections: int = 3_000
+    """Connections at one time, those that listen to events included."""
     diff_bytes: int = 512 * 1024
     """Size of a diff; what is beyond is cut, and the cut is marked."""
     replicates: int = 3
     """Runs of one train.py by one agent without an explicit claim to replicate."""
+    listeners: int = 2_000
+    """Open streams of events, of all clients together."""
+    stalled_s: int = 30
+    """Seconds after which a listener that takes nothing is dropped."""
     brief_bytes: int = 8 * 1024
     """Size of the brief."""

@@ -13,6 +13,7 @@ from autoresearch.repo.git import IDENTITY, Git
 FALLBACK = {name: "autoresearch" if name.endswith("NAME") else "autoresearch@localhost" for name in IDENTITY}
 PLAIN_DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 HASH = re.compile(r"[0-9a-f]{40,64}")
+LONG_AGO = "autoresearch <autoresearch@localhost> 946684800 +0000"
 Entry = tuple[str, str]
 """Mode and object name of a file in a commit or in the index; both empty where there is none."""
 
@@ -62,6 +63,11 @@ class Repo(Git):
         found = self._paths("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "HEAD", "--", *(paths or []))
         untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
         return sorted({*found, *untracked})
+
+    def staged_alone(self) -> list[str]:
+        """Files whose staged version is neither that of the head nor that of the tree: a reset would lose it."""
+        staged = self._paths("diff", "--cached", "--name-only", "-z", "--no-renames", "HEAD", "--")
+        return sorted({*staged} & {*self._paths("diff", "--name-only", "-z", "--no-renames", "--")})
 
     def changed(self, old: str, new: str) -> list[str]:
         """Files that differ between two commits."""
@@ -168,6 +174,21 @@ class Repo(Git):
         self.run("update-ref", "-m", f"autoresearch: from {old[:7]} to {new[:7]}", name, new, old)
         return left
 
+    def stand_on(self, branch: str, mutable: list[str]) -> None:
+        """Check out a branch that holds fewer files: the others stay where they lie, unknown to git from now on.
+
+        A mutable file is rewritten only while it is what the head holds. Cut off anywhere, the same call does the rest.
+        """
+        name = f"refs/heads/{branch}"
+        for path in mutable:
+            self._bring(path, "HEAD", name, restore=True)
+        self.run("symbolic-ref", "-m", f"autoresearch: to {branch}", "HEAD", name)
+        self.run("reset", "--quiet")
+
+    def differing(self, commit: str, paths: list[str]) -> list[str]:
+        """Files that lie here otherwise than in a commit."""
+        return [path for path in paths if self._content(path) != self.entry(commit, path)[1]]
+
     def _bring(self, path: str, old: str, new: str, restore: bool) -> bool:
         """Bring a file and its place in the index from one commit to another; False: it had newer edits, which stay."""
         before, after = self.entry(old, path), self.entry(new, path)
@@ -238,10 +259,6 @@ class Repo(Git):
             tree = self.run("write-tree", env=env)
         return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
 
-    def tracked(self, path: str) -> list[str]:
-        """Tracked files at or below a path."""
-        return self._paths("ls-files", "-z", "--", path)
-
     def with_tree(self, tip: str, like: str, message: str) -> str:
         """A commit on top of `tip` that holds the files of another one."""
         return self.run("commit-tree", f"{like}^{{tree}}", "-p", tip, "-m", message, env=FALLBACK)
@@ -249,6 +266,30 @@ class Repo(Git):
     def untracked(self) -> list[str]:
         """What lies beside the tracked files, ignored or not; a folder that holds nothing else ends with a slash."""
         return self._paths("ls-files", "-z", "--others", "--directory")
+
+    def root_of(self, commit: str, paths: list[str], message: str) -> str:
+        """A commit without parents that holds these files of another: the same files give the same commit everywhere.
+
+        Raises:
+            Refused: one of the files is not there.
+        """
+        if missing := [path for path in paths if not self.entry(commit, path)[1]]:
+            raise Refused(f"{', '.join(missing)} must be in commit {commit[:7]}; `git add` and commit it")
+        tree = self.run("mktree", "-z", stdin=self.run("ls-tree", "-z", commit, "--", *paths))
+        text = f"tree {tree}\nauthor {LONG_AGO}\ncommitter {LONG_AGO}\n\n{message}\n"
+        return self.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)
+
+    def bundle(self, commit: str, known: list[str]) -> bytes:
+        """A bundle of a commit and of its history beyond commits that the receiver has."""
+        header = "".join(("# v2 git bundle\n", *(f"-{one}\n" for one in known), f"{commit} HEAD\n\n"))
+        words = ("pack-objects", "--revs", "--stdout", "--thin", "--delta-base-offset", "--quiet")
+        pack = self._run(words, "".join(f"{one}\n" for one in (commit, *(f"^{one}" for one in known))), (0,), None)
+        return header.encode() + pack.encode(errors="surrogateescape")
+
+    def touched(self, commit: str, known: list[str]) -> set[str]:
+        """All files that a commit or its history, beyond some known commits, ever changed."""
+        words = ("log", "-m", "--format=", "--name-only", "-z", "--no-renames", commit, *(f"^{one}" for one in known))
+        return set(self._paths("-c", "log.showRoot=true", *words, "--")) - {""}
 
     @contextmanager
     def _empty_index(self) -> Iterator[dict[str, str]]:

@@ -17,6 +17,8 @@ SETTINGS = (  # what a person's configuration must not do here: run programs, re
 class Git:
     """git in one folder; hooks of the person are never run."""
 
+    settings: tuple[str, ...] = SETTINGS
+
     def __init__(self, root: Path, variables: Mapping[str, str]):
         self.root = root
         kept = {name: value for name, value in variables.items() if name in PASSED_ON or not name.startswith("GIT_")}
@@ -31,12 +33,15 @@ class Git:
         """
         return self._run(args, stdin, ok, env).removesuffix("\n")
 
+    def command(self, *args: str) -> list[str]:
+        """The words that run git with the settings of this class."""
+        return ["git", *(part for setting in self.settings for part in ("-c", setting)), *args]
+
     def _run(self, args: tuple[str, ...], stdin: str, ok: tuple[int, ...], env: Mapping[str, str] | None) -> str:
-        command = ["git", *(part for setting in SETTINGS for part in ("-c", setting)), *args]
         given = stdin.encode(errors="surrogateescape")
         try:
             done = subprocess.run(
-                command, cwd=self.root, env={**(env or {}), **self.env}, input=given, capture_output=True
+                self.command(*args), cwd=self.root, env={**(env or {}), **self.env}, input=given, capture_output=True
             )
         except FileNotFoundError as error:
             raise GitFailed(f"git must be installed and {self.root} must be a folder but: {error}") from error

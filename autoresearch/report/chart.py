@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from autoresearch.report import axis
 from autoresearch.report.entries import Entry
 from autoresearch.report.story import Story
 
@@ -124,9 +125,9 @@ def draw(story: Story, size: Size) -> Chart:
                 begin = chart.steps.pop()[0]
             chart.steps.append((begin, min(end, plot.right), y))
     chart.band = story.noise.sigma * unit_y if story.noise else 0.0
-    chart.ticks_y = [(y_of(value), words) for value, words in ticks(low, high, 5)]
+    chart.ticks_y = [(y_of(value), words) for value, words in axis.ticks(low, high, 5)]
     last = max(1, len(entries))
-    chart.ticks_x = [(x_of(value), words) for value, words in ticks(1, last, 8, whole=True)]
+    chart.ticks_x = [(x_of(value), words) for value, words in axis.ticks(1, last, 8, whole=True)]
     _place_labels(chart, story)
     return chart
 
@@ -136,38 +137,11 @@ def _needs_lane(entry: Entry) -> bool:
 
 
 def bounds(entries: Sequence[Entry], sign: int, sigma: float) -> tuple[float, float]:
-    """Lowest and highest score of the axis: the champion's whole way, and what lies near it.
-
-    What is worse than all that was kept by more than half the way is drawn at the edge, so that one bad attempt does
-    not flatten the rest. The better side has room for labels.
-    """
+    """Lowest and highest score of the axis."""
     losses = [sign * one.score for one in entries if one.score is not None]
     way = [sign * one.level for one in entries if one.level is not None] or losses
-    if not way:
-        return 0.0, 1.0
-    best, worst = min(way), max(way)
-    reach = max(worst - best, 8 * sigma, 1e-4 * abs(best), 1e-12)
-    near = [loss for loss in losses if best - 0.5 * reach <= loss <= worst + 0.5 * reach]
-    best, worst = min([best, *near]), max([worst, *near])
-    room = max(worst - best, reach / 2)
-    ends = sign * (best - 0.3 * room), sign * (worst + 0.1 * room)
+    ends = [sign * end for end in axis.span(losses, way, sigma)]
     return min(ends), max(ends)
-
-
-def ticks(low: float, high: float, about: int, whole: bool = False) -> list[tuple[float, str]]:
-    """Round values between two, with the decimals that tell them apart."""
-    if high <= low:
-        return [(low, f"{low:g}")]
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.7)
-    step = max(1.0, round(step)) if whole else step
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    values = [step * number for number in range(first, math.floor(high / step + 1e-9) + 1)]
-    if whole and values and values[0] > low:
-        values = [low, *(value for value in values if value - low > step / 2)]
-    return [(value, f"{value:.{decimals}f}") for value in values]
 
 
 def text_width(words: str, font: float) -> float:

@@ -49,9 +49,16 @@ def of_story(story: Story) -> Headline | None:
     change, half = remeasure.gain(runs[0], runs[1], story.noise)
     why = (
         f"From the runs that decided ({len(runs[1])} of the baseline, {len(runs[0])} of the champion): what was chosen "
-        "for measuring well measures too well. `uv run -m autoresearch confirm` measures both on fresh seeds."
+        f"for measuring well measures too well.{_drift_of(story)} `uv run -m autoresearch confirm` measures both on "
+        "fresh seeds."
     )
     return _headline(statistics.fmean(runs[1]), change, half, "decided", why)
+
+
+def _drift_of(story: Story) -> str:
+    """A sentence about the machine, where it did not stay the same between the first run and the last."""
+    names = [entry.attempt.name for entry in story.entries if entry.attempt and entry.attempt.drift]
+    return f" The machine drifted at {', '.join(names)}, so these runs do not all compare." if names else ""
 
 
 def confirmation(story: Story) -> Remeasurement | None:
@@ -77,10 +84,14 @@ def _confirmed(story: Story, found: Remeasurement) -> Headline:
     ratchet = ""
     if found.ratchet is not None:
         ratchet = f" The steps as they were kept add up to {verdict.signed(found.ratchet, half)}."
+    counts = [len(remeasure.scores_of(found, name, split)) for name in ("baseline", "champion")]
+    missing = ""
+    if set(counts) != {found.num_runs}:
+        missing = f" Scores are missing: the baseline has {counts[0]}, the champion {counts[1]}."
     why = (
         f"{'It stands up: measured' if stands else 'It does not stand up. Measured'} again on fresh seeds, "
         f"{count_of(found.num_runs, 'run')} each, {text}.{'' if stands else ' The interval includes no gain at all.'}"
-        f"{ratchet}"
+        f"{missing}{ratchet}"
     )
     return _headline(baseline, change, half, "confirmed" if stands else "refuted", why)
 

@@ -13,6 +13,7 @@ from autoresearch.report.entries import KINDS, Entry
 from autoresearch.report.story import Story
 
 FOLDER = Path(__file__).parent
+STYLES = ("base.css", "page.css")
 SCRIPTS = ("unfold.js", "plot.js", "page.js")
 MOST_COLUMNS = 2
 NAMES = {"keep": "kept", "discard": "discarded", "crash": "crashed", "backtrack": "went back"}
@@ -46,7 +47,7 @@ def render(story: Story, generated: str, stamp: str = "") -> str:
     points = detail.points_per_curve(len(found.attempts))
     details = detail.of_entries(story.entries, evidence.gather(found, points))
     script = "\n".join((FOLDER / name).read_text() for name in SCRIPTS)
-    style = (FOLDER / "page.css").read_text()
+    style = "\n".join((FOLDER / name).read_text() for name in STYLES)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

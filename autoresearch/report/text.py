@@ -3,9 +3,16 @@
 import json
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 # What moves the cursor, reverses the reading direction, or is no character at all; tabs and line breaks stay.
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# More marks on one letter than any script puts there: they would cover the lines around.
+MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+PILED = re.compile(f"([{MARKS}]{{3}})[{MARKS}]+")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 NOTES_CHARS = 1 << 16
 TAGS = {
@@ -17,7 +24,9 @@ LEAST_CHARS = 40
 
 def clean(text: str) -> str:
     """The text with every character visible; what cannot be seen shows as U+FFFD."""
-    return UNSEEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if text.isascii() and text.isprintable():
+        return text
+    return PILED.sub(r"\1", UNSEEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def line(text: str, most_chars: int = 240) -> str:
@@ -72,11 +81,20 @@ def _cap(sizes: Sequence[int], budget: int) -> int:
 
 def markdown(text: str) -> str:
     """Markdown as HTML that neither runs, loads nor styles anything; HTML in it shows as text."""
-    import nh3
-    from markdown_it import MarkdownIt
-
     whole = COMMENT.sub("", clean(text))
     cut = f"\n\n*{len(whole) - NOTES_CHARS:,} more characters were left out.*" if len(whole) > NOTES_CHARS else ""
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    html = reader.render(whole[:NOTES_CHARS] + cut)
+    return sanitise(reader().render(whole[:NOTES_CHARS] + cut))
+
+
+def reader() -> "MarkdownIt":
+    """What reads Markdown: CommonMark and tables, no HTML."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def sanitise(html: str) -> str:
+    """HTML of which only text, structure and links to other sites are left."""
+    import nh3
+
     return nh3.clean(html, tags=TAGS, attributes={"a": {"href"}}, url_schemes={"http", "https"})

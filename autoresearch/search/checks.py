@@ -235,11 +235,10 @@ def _calls(source: Path, name: str) -> bool:
 def _tracked(config: Config, around: Surroundings) -> Iterator[Problem]:
     paths = config.telemetry.model_dump() | {"checkpoint_path": config.controller.checkpoint_path}
     repo = find_repo(config.target.workdir, around.variables)
+    tracked = [repo.root / name for name in repo.files("HEAD")] if repo else []
     for name, path in paths.items():
-        if not path or not repo or not path.is_relative_to(repo.root):
-            continue
-        if found := repo.tracked(str(path.relative_to(repo.root))):
-            text = f"git tracks {found[0]}, which a run would change; name another place or `git rm --cached` it"
+        if path and (found := next((one for one in tracked if one == path or path in one.parents), None)):
+            text = f"git tracks {found}, which a run would change; name another place or `git rm --cached` it"
             yield Problem(f"telemetry.{name}" if name != "checkpoint_path" else f"controller.{name}", text)
 
 
@@ -257,7 +256,7 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
         yield Problem("policy.mutable_file", f"must lie in {repo.root} but is {mutable}")
         return
     name = str(mutable.relative_to(repo.root))
-    if not repo.tracked(name):
+    if name not in repo.files("HEAD"):
         yield Problem("policy.mutable_file", f"{name} must be committed; `git add {name}` and `git commit`")
     elif name in repo.dirty([name]):
         yield Problem("policy.mutable_file", f"{name} must be as it was committed, since diffs are made against that")

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from autoresearch.errors import HubError
-from autoresearch.hub.server.context import INT64, Call, answer
+from autoresearch.hub.server.context import MOST, Call, answer
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import CHANNEL, NUMBER, PAGE, POST, TEXT, array, nullable, record
 from autoresearch.hub.store import board
@@ -39,26 +39,17 @@ async def create_post(call: Call) -> Response:
     return answer(made, 201)
 
 
-def post_number(call: Call) -> int:
-    """The number of a post in the path.
-
-    Raises:
-        HubError: 400.
-    """
-    text = call.path("id")
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > INT64:
-        raise HubError(400, "invalid post id")
-    return int(text)
-
-
 async def show_post(call: Call) -> Response:
-    return answer(board.post(call.hub.db, post_number(call)))
+    return answer(board.post(call.hub.db, call.serial("id", "invalid post id")))
 
 
 async def list_replies(call: Call) -> Response:
-    return answer(board.replies(call.hub.db, post_number(call)))
+    limit, offset = call.page(MOST)
+    rows, total = board.replies(call.hub.db, call.serial("id", "invalid post id"), limit, offset)
+    return call.listed(rows, total, limit, offset)
 
 
+IN_PATH = {"id": {**NUMBER, "minimum": 1}}
 UNKNOWN_CHANNEL, UNKNOWN_POST = {404: "channel not found"}, {400: "invalid post id", 404: "post not found"}
 
 OPERATIONS = [
@@ -87,9 +78,9 @@ OPERATIONS = [
         {201: POST, 400: "content is required; parent post not found", **UNKNOWN_CHANNEL, 429: "too many posts"},
         body=record(("parent_id",), content=TEXT, parent_id=nullable(NUMBER)),
     ),
-    Operation("GET", "/api/posts/{id}", show_post, "Show a post", {200: POST, **UNKNOWN_POST}),
+    Operation("GET", "/api/posts/{id}", show_post, "Show a post", {200: POST, **UNKNOWN_POST}, path_schemas=IN_PATH),
     Operation(
         "GET", "/api/posts/{id}/replies", list_replies, "List the replies to a post, oldest first",
-        {200: array(POST), **UNKNOWN_POST},
+        {200: array(POST), **UNKNOWN_POST}, query=PAGE, path_schemas=IN_PATH,
     ),
 ]  # fmt: skip

@@ -13,32 +13,16 @@ from starlette.responses import Response
 
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
+from autoresearch.hub.pages.shelf import Shelf
+from autoresearch.hub.server.feed import Bell, Feed
+from autoresearch.hub.server.tally import Tally
 from autoresearch.hub.store import Database
+from autoresearch.repo.bare import Bare
 
 T = TypeVar("T")
 PAGE = 50
 MOST = 200
 INT64 = 2**63 - 1
-
-
-class Bell:
-    """Wakes everybody who waits for news; rung after a transaction that wrote events."""
-
-    def __init__(self) -> None:
-        self._news = asyncio.Event()
-
-    def ring(self) -> None:
-        """Wake all who wait now."""
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait for the next ring; False when the time is over first."""
-        try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
 
 @dataclass
@@ -52,7 +36,24 @@ class Hub:
     """Seconds since 1970 UTC."""
     workers: ThreadPoolExecutor
     """For git, backups and exports: whatever takes longer than a millisecond."""
+    bare: Bare
+    """The repository; its own processes, in threads."""
     bell: Bell = field(default_factory=Bell)
+    tally: Tally = field(default_factory=lambda: Tally(lambda text: None))
+    reached: Callable[[str], None] = lambda step: None
+    """Called after each step of a push with its name."""
+    publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a pack is moved into the repository and its commits are recorded."""
+    uploading_bytes: int = 0
+    """Of all uploads that are under way."""
+    feed: Feed = field(init=False)
+    boards: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = field(default_factory=dict)
+    """Leaderboards of a metric and a direction, with the version of the results from which they are made."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """Pages that were made a moment ago."""
+
+    def __post_init__(self) -> None:
+        self.feed = Feed(self.db, self.bell, self.limits.stalled_s)
 
     @property
     def now(self) -> int:
@@ -62,6 +63,18 @@ class Hub:
     async def work(self, function: Callable[..., T], *args: Any) -> T:
         """Run what takes its time in a thread; it must not touch the connection."""
         return await asyncio.get_running_loop().run_in_executor(self.workers, function, *args)
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Call `function(db, *args)` in a thread, on a connection of its own: for reads of more than a few ms."""
+
+        def apart() -> T:
+            db = Database(self.db.path, read_only=True)
+            try:
+                return function(db, *args)
+            finally:
+                db.close()
+
+        return await self.work(apart)
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,17 @@ class Call:
         if not (text.isascii() and text.isdigit()) or not lowest <= (value := int(text[:20])) <= INT64:
             return default
         return value
+
+    def serial(self, name: str, refusal: str) -> int:
+        """The number of something in the path.
+
+        Raises:
+            HubError: 400 with the refusal.
+        """
+        text = self.path(name)
+        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > INT64:
+            raise HubError(400, refusal)
+        return int(text)
 
     def page(self, default: int = PAGE, most: int = MOST) -> tuple[int, int]:
         """Limit and offset of a list; junk reads as the default."""

@@ -5,7 +5,7 @@ import ipaddress
 from starlette.responses import Response
 
 from autoresearch.hub.server.context import Call, answer
-from autoresearch.hub.server.operation import Operation
+from autoresearch.hub.server.operation import Operation, address_of
 from autoresearch.hub.server.schemas import TEXT, record
 from autoresearch.hub.store import acts, agents
 
@@ -28,13 +28,10 @@ def network_of(address: str) -> str:
 
 
 async def register(call: Call) -> Response:
-    hub, client = call.hub, call.request.client
-    with hub.db.transaction():
+    hub, client = call.hub, network_of(address_of(call.request))
+    with hub.db.transaction():  # one that fails makes nothing, and is not counted
         key = agents.register(hub.db, call.body.get("id"), hub.now)
-        acts.admit(
-            hub.db, "registrations", network_of(client.host if client else ""),
-            hub.limits.registrations_per_hour, hub.now,
-        )  # fmt: skip
+        acts.admit(hub.db, "registrations", client, hub.limits.registrations_per_hour, hub.now)
     hub.bell.ring()
     return answer({"api_key": key, "id": call.body["id"]}, 201)
 

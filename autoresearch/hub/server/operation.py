@@ -1,6 +1,9 @@
 """An operation of the API: how it is called, by whom, and what comes back; and the endpoint made from it."""
 
+import errno
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +19,7 @@ from autoresearch.hub.store import agents
 Schema = dict[str, Any]
 """JSON Schema, as OpenAPI 3.1 takes it."""
 Auth = Literal["none", "agent", "admin"]
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Operation:
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    """As Starlette and OpenAPI both write it: `/api/posts/{id}`."""
+    """As Starlette writes it: `/api/posts/{id}`."""
     handler: Handler
     summary: str
     """One line that starts with a verb."""
@@ -39,6 +43,11 @@ class Operation:
     detail: str = ""
     """More for the reader of the documentation."""
 
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it, which has no word for a part that spans slashes."""
+        return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
+
 
 def to_route(operation: Operation, hub: Hub) -> Route:
     """The endpoint: who calls, what was sent, then the handler."""
@@ -49,9 +58,23 @@ def to_route(operation: Operation, hub: Hub) -> Route:
             body = await read_object(request, hub.limits.body_bytes) if isinstance(operation.body, dict) else {}
             return await operation.handler(Call(hub, request, agent, body))
         except HubError as error:
-            return refusal(error)
+            refused = error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            refused = HubError(507, "the disk of the hub is full; nothing was changed")
+        if refused.status == 401:
+            hub.tally.add("no valid key", address_of(request))
+        elif refused.status >= 500:
+            hub.tally.add("could not serve", str(refused))
+        return refusal(refused)
 
     return Route(operation.path, endpoint, methods=[operation.method])
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; a proxy that is trusted has told."""
+    return request.client.host if request.client else ""
 
 
 def identify(request: Request, hub: Hub, auth: Auth) -> str:
@@ -75,6 +98,8 @@ def identify(request: Request, hub: Hub, auth: Auth) -> str:
 async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
     """The JSON object of a request, whatever its content type says.
 
+    Bytes that are no UTF-8 and halves of surrogate pairs, as the ends of logs have them, are replaced and not refused.
+
     Raises:
         HubError: 400 for what is no JSON object, 413 for one that is too large.
     """
@@ -87,9 +112,11 @@ async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
             parts.append(part)
     except ClientDisconnect as error:
         raise HubError(400, "the body was cut off") from error
+    text = b"".join(parts).decode(errors="replace")
     try:
-        found = json.loads(b"".join(parts).decode(), parse_constant=_refuse_constant)
-        json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
+        found = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if "\\ud" in text.lower():
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise HubError(400, "invalid json") from error
     if not isinstance(found, dict):
@@ -97,5 +124,8 @@ async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _finite(number: str) -> float:
+    """A number as JSON may hold it: not NaN, and not 1e999."""
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is not finite")
+    return value

@@ -3,10 +3,11 @@
 import hashlib
 import re
 import secrets
+from typing import Any
 
 from autoresearch.errors import HubError
 from autoresearch.hub.store import events
-from autoresearch.hub.store.database import Database
+from autoresearch.hub.store.database import Database, stamp
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 ADMIN_KEY = "admin_key_hash"
@@ -55,6 +56,19 @@ def revoke(db: Database, name: str) -> None:
         raise HubError(404, f"agent {name} not found")
 
 
+def listed(db: Database) -> list[dict[str, Any]]:
+    """All agents, by name, with what they have done."""
+    counts = ", ".join(
+        f"(SELECT count(*) FROM {noun} WHERE agent_id = agents.id) AS {noun}"
+        for noun in ("commits", "posts", "results")
+    )
+    acts = f"SELECT agent_id, {stamp('max(created)')} AS last_act_at FROM events GROUP BY agent_id"
+    return db.rows(
+        f"SELECT id, {stamp('created')} AS created_at, key_hash IS NULL AS is_revoked, {counts}, last_act_at"
+        f" FROM agents LEFT JOIN ({acts}) ON agent_id = id ORDER BY id"
+    )
+
+
 def by_key(db: Database, key: str) -> str | None:
     """The agent that a key belongs to: found by its digest, so that timing tells nothing about the key."""
     return db.value("SELECT id FROM agents WHERE key_hash = ?", digest(key))
@@ -79,3 +93,33 @@ def note(db: Database, actor: str, action: str, subject: str, now: int, detail: 
         "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
         *(now, actor, action, subject, detail),
     )
+
+
+def agent(db: Database, name: str) -> dict[str, Any]:
+    """What anybody may know of an agent.
+
+    Raises:
+        HubError: 404.
+    """
+    found = db.row(
+        f"SELECT id, {stamp('created')} AS created_at,"
+        " (SELECT count(*) FROM posts WHERE agent_id = agents.id) AS num_posts FROM agents WHERE id = ?",
+        name,
+    )
+    if not found:
+        raise HubError(404, f"agent {name} not found")
+    return found
+
+
+def counts(db: Database, since: int) -> dict[str, int]:
+    """How many agents there are, and how many of them did something after a time."""
+    active = db.value("SELECT count(DISTINCT agent_id) FROM events WHERE created > ?", since)
+    return {"num_agents": db.value("SELECT count(*) FROM agents"), "num_active": active}
+
+
+def audited(db: Database, limit: int) -> list[dict[str, Any]]:
+    """The last lines of the audit log, oldest first."""
+    rows = db.rows(
+        f"SELECT {stamp('at')} AS created_at, actor, action, subject, detail FROM audit ORDER BY id DESC LIMIT ?", limit
+    )
+    return rows[::-1]

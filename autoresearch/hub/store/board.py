@@ -5,7 +5,7 @@ from typing import Any
 
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
-from autoresearch.hub.store import acts, events
+from autoresearch.hub.store import acts, events, reports
 from autoresearch.hub.store.database import Database, stamp
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
@@ -71,13 +71,15 @@ def posts(db: Database, name: str, limit: int, offset: int) -> tuple[list[dict[s
     return rows, db.value("SELECT count(*) FROM posts WHERE channel_id = ?", number)
 
 
-def replies(db: Database, number: int) -> list[dict[str, Any]]:
-    """Replies to a post, oldest first.
+def replies(db: Database, number: int, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Replies to a post, oldest first; and how many there are in all.
 
     Raises:
         HubError: 404 for an unknown post.
     """
-    return db.rows(f"{POST} WHERE parent_id = ? ORDER BY id", post(db, number)["id"])
+    above = post(db, number)["id"]
+    rows = db.rows(f"{POST} WHERE parent_id = ? ORDER BY id LIMIT ? OFFSET ?", above, limit, offset)
+    return rows, db.value("SELECT count(*) FROM posts WHERE parent_id = ?", above)
 
 
 def create_post(
@@ -108,4 +110,6 @@ def create_post(
     written = post(db, made.lastrowid or 0)
     db.run("INSERT INTO found (text, kind, subject) VALUES (?, 'post', ?)", content, str(written["id"]))
     events.append(db, "post", agent, str(written["id"]), {**written, "channel": name}, now)
+    if name == reports.CHANNEL:
+        reports.read_post(db, limits, written, now)
     return written

@@ -6,24 +6,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import Damaged
+from autoresearch.errors import Damaged, HubError
 
 SCHEMA_VERSION = 1
 BUSY_MS = 10_000
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 class Database:
-    """One connection to the file; another process may hold another."""
+    """One connection to the file; another process may hold another.
 
-    def __init__(self, path: Path):
+    Nothing else in this process may open the file: closing it would give up the locks of SQLite.
+    """
+
+    def __init__(self, path: Path, read_only: bool = False):
         """Open the file, and make its tables if it is new.
+
+        Args:
+            read_only: only read what is there, for a thread that is not the one of the hub.
 
         Raises:
             Damaged: it is no database, or one of a later version.
         """
         self.path = path
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        name = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}"
+        self.connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
         self.connection.row_factory = sqlite3.Row
+        if read_only:
+            return
         try:
             for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
                 self.connection.execute(f"PRAGMA {setting}")
@@ -48,14 +58,21 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of what the block writes; nobody else writes meanwhile. They do not nest."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """All or nothing of what the block writes; nobody else writes meanwhile. They do not nest.
+
+        Raises:
+            HubError: 507, the disk is full or takes nothing; 503, another process has been writing for too long.
+        """
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
+            self.connection.execute("COMMIT")
+        except BaseException as error:
+            if self.connection.in_transaction:  # SQLite may have rolled back by itself
+                self.connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError) and (refused := _no_fault_of_ours(error)):
+                raise refused from error
             raise
-        self.connection.execute("COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -83,6 +100,27 @@ class Database:
         """The first column of the first row; None where there is none."""
         found = self.connection.execute(sql, values).fetchone()
         return found[0] if found else None
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Database]:
+    """A connection of the block's own, whose reads all see one state."""
+    db = Database(path, read_only=True)
+    try:
+        with db.snapshot():
+            yield db
+    finally:
+        db.close()
+
+
+def _no_fault_of_ours(error: sqlite3.OperationalError) -> HubError | None:
+    """What to answer when the machine, and not the statement, is why nothing could be written."""
+    kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the rest tells which call it was
+    if kind in NO_ROOM:
+        return HubError(507, f"the hub cannot write ({error}); nothing was changed; make room on its disk")
+    if kind == sqlite3.SQLITE_BUSY:
+        return HubError(503, "another process writes to the hub; nothing was changed", retry_after_s=1)
+    return None
 
 
 def stamp(column: str) -> str:

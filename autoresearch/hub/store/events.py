@@ -6,6 +6,7 @@ from typing import Any
 from autoresearch.hub.store.database import Database, stamp
 
 MOST = 500
+MOST_CHARS = 1 << 20  # of one answer; the rest comes with the next
 
 
 def append(db: Database, kind: str, agent: str, subject: str, data: Any, now: int) -> None:
@@ -23,9 +24,22 @@ def since(db: Database, last: int, limit: int = MOST) -> list[dict[str, Any]]:
         " WHERE id > ? ORDER BY id LIMIT ?",
         *(last, limit),
     )
-    return [{**row, "data": json.loads(row["data"])} for row in rows]
+    found: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        size += len(row["data"])
+        if found and size > MOST_CHARS:
+            break
+        found.append({**row, "data": json.loads(row["data"])})
+    return found
 
 
 def last(db: Database) -> int:
     """Number of the newest event; 0 when there is none."""
     return db.value("SELECT seq FROM sqlite_sequence WHERE name = 'events'") or 0
+
+
+def kinds_since(db: Database, last: int) -> list[str]:
+    """Which kinds of things happened after event number `last`."""
+    newest = f"SELECT kind FROM events WHERE id > ? ORDER BY id DESC LIMIT {MOST}"
+    return [row["kind"] for row in db.rows(f"SELECT DISTINCT kind FROM ({newest}) ORDER BY kind", last)]

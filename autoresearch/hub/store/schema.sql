@@ -72,7 +72,7 @@ CREATE TABLE results (
     agent_id TEXT NOT NULL REFERENCES agents (id),
     commit_hash TEXT NOT NULL,       -- as it was given: 7 to 64 hex digits
     train_blob TEXT,                 -- of that commit, once it was pushed
-    platform TEXT NOT NULL,
+    platform TEXT NOT NULL COLLATE NOCASE,
     metric TEXT NOT NULL,
     value REAL,                      -- NULL for a crash
     status TEXT NOT NULL,
@@ -84,22 +84,27 @@ CREATE TABLE results (
     description TEXT NOT NULL,
     regime TEXT NOT NULL DEFAULT '',
     idempotency_key TEXT,
-    post_id INTEGER REFERENCES posts (id),   -- the post it was read off
+    source TEXT NOT NULL,                    -- 'post' while it was only read off a post, else 'api'
+    post_id INTEGER REFERENCES posts (id),   -- the post that tells of it
     quarantine TEXT NOT NULL DEFAULT '',     -- why it is not believed
+    spare INTEGER NOT NULL DEFAULT 0,        -- 1 for a run beyond the agent's replicates: stored, not counted
     created INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX results_once ON results (agent_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX results_on ON results (platform, metric, id);
+CREATE INDEX results_on ON results (platform);
 CREATE INDEX results_of ON results (agent_id, id);
 CREATE INDEX results_commit ON results (commit_hash);
-CREATE INDEX results_blob ON results (train_blob);
+CREATE INDEX results_run ON results (agent_id, commit_hash);
+CREATE INDEX results_blob ON results (train_blob, agent_id);
+CREATE INDEX results_best ON results (platform, metric, regime, value) WHERE quarantine = '' AND value IS NOT NULL;
+CREATE INDEX results_doubted ON results (platform, metric, regime) WHERE quarantine != '';
 
 CREATE TABLE claims (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL,
+    key TEXT NOT NULL COLLATE NOCASE,
     description TEXT NOT NULL,
     parent TEXT NOT NULL DEFAULT '', -- the commit that the idea starts from
-    platform TEXT NOT NULL DEFAULT '',
+    platform TEXT NOT NULL DEFAULT '' COLLATE NOCASE,
     agent_id TEXT NOT NULL REFERENCES agents (id),
     created INTEGER NOT NULL,
     expires INTEGER NOT NULL,
@@ -107,6 +112,7 @@ CREATE TABLE claims (
     outcome TEXT NOT NULL DEFAULT '' -- released, or the id of the result
 );
 CREATE INDEX claims_key ON claims (key, expires) WHERE closed IS NULL;
+CREATE INDEX claims_closed ON claims (key) WHERE closed IS NOT NULL;
 CREATE INDEX claims_of ON claims (agent_id, id);
 
 CREATE TABLE events (
@@ -118,4 +124,9 @@ CREATE TABLE events (
     created INTEGER NOT NULL
 );
 
-CREATE VIRTUAL TABLE found USING fts5 (text, kind UNINDEXED, subject UNINDEXED, tokenize = 'unicode61');
+CREATE VIRTUAL TABLE found USING fts5 (text, kind, subject UNINDEXED, tokenize = 'unicode61');
+
+-- Counts the changes to results, so that what is computed from all of them is computed once.
+INSERT INTO facts (name, value) VALUES ('results_version', '0');
+CREATE TRIGGER results_added AFTER INSERT ON results BEGIN UPDATE facts SET value = value + 1 WHERE name = 'results_version'; END;
+CREATE TRIGGER results_changed AFTER UPDATE ON results BEGIN UPDATE facts SET value = value + 1 WHERE name = 'results_version'; END;

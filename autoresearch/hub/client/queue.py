@@ -1,0 +1,170 @@
+"""What waits to be sent to a hub: results/hub-queue.jsonl, which outlives kills and the absence of the hub.
+
+Every change replaces the file under a lock. What was acknowledged leaves it, what the hub will never take moves to
+results/hub-refused.jsonl with the reason. Not covered: a hub that acknowledges and forgets.
+"""
+
+import fcntl
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autoresearch.errors import Away, Damaged, GitFailed, HubError, Refused
+from autoresearch.ledger import locked
+from autoresearch.notes import replace
+from autoresearch.records import Record
+
+DAMAGED = "damaged"
+PROMISE = "promise"  # what is not to be sent, but to be unfolded once it can be
+LATER = (401, 408, 421, 425, 429)  # says nothing about the message: it stays, and so do those behind it
+
+
+class Item(Record):
+    """One thing to be told to a hub, which is the same thing however often it is sent."""
+
+    key: str
+    """What makes it the same."""
+    kind: str
+    """What to do with it."""
+    data: dict[str, Any]
+    tries: int = 0
+    """How often it was sent, the time that is under way included."""
+    refused: str = ""
+    """Why the hub will not take it."""
+
+
+Deliver = Callable[[Item], None]
+"""Sends an item; HubError where that cannot be, Away where nobody is there."""
+Unfold = Callable[[Item], list[Item] | None]
+"""What a promise becomes, without asking anybody; None where it stays as it is."""
+
+
+@dataclass
+class Sent:
+    """What became of a round of sending."""
+
+    delivered: list[Item] = field(default_factory=list)
+    refused: list[Item] = field(default_factory=list)
+    halted: str = ""
+    """Why the others wait; empty where nothing hinders them."""
+
+
+class Queue:
+    """The messages of one checkout."""
+
+    def __init__(self, root: Path):
+        self.path = root / "results" / "hub-queue.jsonl"
+        self.aside = self.path.with_name("hub-refused.jsonl")
+
+    def items(self) -> list[Item]:
+        """All that waits, oldest first."""
+        with self._edit() as items:
+            return list(items)
+
+    def messages(self) -> list[Item]:
+        """What of it could be sent now."""
+        return [one for one in self.items() if one.kind != PROMISE]
+
+    def add(self, *items: Item) -> None:
+        """Put items at the end; one whose key is waiting already is not put there again."""
+        with self._edit() as waiting:
+            known = {one.key for one in waiting}
+            waiting += [one for one in items if one.key not in known]
+
+    def drop(self, key: str) -> None:
+        """Forget an item."""
+        with self._edit() as items:
+            items[:] = [one for one in items if one.key != key]
+
+    def unfold(self, unfold: Unfold) -> None:
+        """Put what promises become in their place; one of which that cannot be said is set aside."""
+        with self._edit() as items:
+            for item in [one for one in items if one.kind == PROMISE]:
+                place = items.index(item)
+                try:
+                    if (successors := unfold(item)) is not None:
+                        items[place : place + 1] = successors
+                except (Refused, Damaged) as error:
+                    self._set_aside(item.model_copy(update={"refused": str(error)}))
+                    del items[place]
+
+    def send(self, deliver: Deliver) -> Sent:
+        """Send what waits, in order, unless another process is at it.
+
+        What the hub refuses for good is set aside, what makes it fail waits, and neither holds up the others.
+        """
+        sent = Sent()
+        with locked(self.path.with_name(".hub-sending")) as alone:
+            for item in self.messages() if alone else []:
+                self._send_one(item, deliver, sent)
+                if sent.halted:
+                    break
+        return sent
+
+    def _send_one(self, item: Item, deliver: Deliver, sent: Sent) -> None:
+        item = item.model_copy(update={"tries": item.tries + 1})
+        self._put(item)  # a message that may have arrived must be known as such
+        try:
+            deliver(item)
+        except (HubError, GitFailed, Refused, Damaged) as error:
+            status = error.status if isinstance(error, HubError) else 400
+            if isinstance(error, Away) or status in LATER:
+                sent.halted = str(error)
+            elif status < 500:
+                item = item.model_copy(update={"refused": f"{status}: {error}"})
+                with self._edit():
+                    self._set_aside(item)
+                self.drop(item.key)
+                sent.refused.append(item)
+            return
+        self.drop(item.key)
+        sent.delivered.append(item)
+
+    def _put(self, item: Item) -> None:
+        """Put an item in the place of its earlier state."""
+        with self._edit() as items:
+            items[:] = [item if one.key == item.key else one for one in items]
+
+    def _set_aside(self, item: Item) -> None:
+        """Write down, once and under the lock, what will not be sent."""
+        kept = _read(self.aside)
+        if item.key not in {one.key for one in kept}:
+            _write(self.aside, [*kept, item])
+
+    @contextmanager
+    def _edit(self) -> Iterator[list[Item]]:
+        """The items, which nobody else touches while the block runs; what it leaves of them is what there is."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.with_name(".hub-queue.lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = _read(self.path)
+            for one in before:
+                if one.kind == DAMAGED:
+                    self._set_aside(one)
+            items = [one for one in before if one.kind != DAMAGED]
+            yield items
+            if items != before:
+                _write(self.path, items)
+
+
+def _read(path: Path) -> list[Item]:
+    """Items of a file that may not be there; a line that is none comes as a damaged one."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return [_item(line) for line in text.split("\n") if line]
+
+
+def _item(line: str) -> Item:
+    try:
+        return Item.model_validate_json(line)
+    except ValidationError:
+        key = f"line {hashlib.sha256(line.encode()).hexdigest()[:12]}"
+        return Item(key=key, kind=DAMAGED, data={"line": line}, refused="it is no message")
+
+
+def _write(path: Path, items: list[Item]) -> None:
+    replace(path, "".join(f"{one.model_dump_json()}\n" for one in items))

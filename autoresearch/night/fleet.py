@@ -1,0 +1,148 @@
+"""One agent for each device: a worktree, a tag and a watch of its own, and one table over all."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoresearch import ledger, process
+from autoresearch.attempt.campaign import Campaign
+from autoresearch.errors import BadConfig, NoGoodTrial
+from autoresearch.ledger import Ledger
+from autoresearch.notes import replace
+from autoresearch.process import Launch
+from autoresearch.records import State
+
+TICK_S = 0.5
+
+
+@dataclass
+class Seat:
+    """One device and what runs on it."""
+
+    device: str
+    tag: str
+    root: Path
+    """Its worktree."""
+    env: dict[str, str]
+    log: Path
+    launch: Launch | None = None
+    stage: str = "setup"
+    """`setup`, then `drive`."""
+    code: int | None = None
+    """How it ended."""
+
+    @property
+    def note(self) -> Path:
+        """Where it is written down which process it is."""
+        return self.log.with_suffix(".json")
+
+
+def devices_of(text: str) -> list[str]:
+    """The devices of a list such as 0,1,2,3.
+
+    Raises:
+        BadConfig: it is none, or names one twice.
+    """
+    found = [one.strip() for one in text.split(",")]
+    if len(set(found)) < len(found) or not all(re.fullmatch(r"\d{1,3}", one) for one in found):
+        raise BadConfig(f"--gpus must list devices such as 0,1,2,3, each once, but got {text!r}")
+    return found
+
+
+def drive(
+    campaign: Campaign, devices: Sequence[str], options: Sequence[str], agent: Sequence[str], say: Callable[[str], None]
+) -> Path:
+    """Keep an agent at work on every device until all their nights are over; returns the table over all.
+
+    Args:
+        options: words of the command line of each watch, from the verb on, up to the agent's own.
+
+    Raises:
+        NoGoodTrial: no night came to a good end.
+    """
+    seats = [take_seat(campaign, device) for device in devices]
+    try:
+        for seat in seats:
+            start(seat, ["setup", seat.tag] if not is_set_up(seat) else [*options, "--", *agent])
+            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.log}")
+        while any(seat.launch for seat in seats):
+            for seat in seats:
+                advance(seat, [*options, "--", *agent], say)
+            time.sleep(TICK_S)
+    finally:
+        for seat in seats:
+            if seat.launch:
+                seat.launch.stop()
+    table = campaign.ledger.folder / "night" / "all.tsv"
+    write_table(table, seats, campaign.ledger.columns)
+    if all(seat.code for seat in seats):
+        raise NoGoodTrial(
+            f"no night came to a good end on any device; see {', '.join(str(seat.log) for seat in seats)}"
+        )
+    return table
+
+
+def take_seat(campaign: Campaign, device: str) -> Seat:
+    """The worktree of a device, made from the branch as it stands, or the one that is there from before."""
+    repo, tag = campaign.repo, f"{campaign.tag}-g{device}"
+    root = repo.root.parent / f"{repo.root.name}-{tag}"
+    repo.run("worktree", "prune")
+    known = {line.removeprefix("worktree ") for line in repo.run("worktree", "list", "--porcelain").splitlines()}
+    if str(root) not in known:
+        repo.run("worktree", "add", "--quiet", "--detach", str(root), campaign.champion(campaign.attempts()).commit)
+    env = environment_of(campaign.variables, repo.root, device)
+    log = campaign.ledger.folder / "night" / f"g{device}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    seat = Seat(device, tag, root, env, log)
+    if seat.note.exists():  # of a fleet that was killed: its watch would go on alone
+        left = json.loads(seat.note.read_text())
+        process.end_group(left["pid"], left["started"], "")
+    return seat
+
+
+def environment_of(variables: Mapping[str, str], root: Path, device: str) -> dict[str, str]:
+    """The person's environment, with one device to see and the packages of the main checkout."""
+    shared = {"CUDA_VISIBLE_DEVICES": device}
+    if (root / ".venv").exists():
+        shared["UV_PROJECT_ENVIRONMENT"] = str(root / ".venv")
+    return {**variables, **shared}
+
+
+def is_set_up(seat: Seat) -> bool:
+    """Whether its baseline is measured."""
+    records = Ledger(seat.root, seat.tag)
+    return records.path(1).exists() and records.read(1).state == State.CLOSED
+
+
+def start(seat: Seat, words: Sequence[str]) -> None:
+    """Run a verb in its worktree."""
+    seat.stage = words[0]
+    log = seat.log.with_suffix(f".{words[0]}.log") if words[0] == "setup" else seat.log
+    seat.launch = Launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, log)
+    replace(seat.note, json.dumps({"pid": seat.launch.pid, "started": seat.launch.started}) + "\n")
+
+
+def advance(seat: Seat, words: Sequence[str], say: Callable[[str], None]) -> None:
+    """Go on to the watch once the setup is done; note how the watch ended."""
+    if not seat.launch or not seat.launch.has_ended():
+        return
+    seat.code = seat.launch.wait().exit_code
+    seat.launch = None
+    if seat.stage == "setup" and seat.code == 0:
+        start(seat, words)
+        return
+    say(f"device {seat.device}: {seat.stage} ended with {seat.code}")
+
+
+def write_table(path: Path, seats: Sequence[Seat], columns: Sequence[str]) -> None:
+    """One table of all rows, with the tag of each."""
+    lines = ["\t".join([*columns, "tag"])]
+    for seat in seats:
+        table = Ledger(seat.root, seat.tag, tuple(columns)).table
+        rows = ledger.read_table(table) if table.exists() else []
+        lines += ["\t".join([*(row.values.get(name, "") for name in columns), seat.tag]) for row in rows]
+    replace(path, "\n".join(lines) + "\n")

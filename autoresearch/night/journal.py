@@ -1,0 +1,76 @@
+"""What a night did, on disk: a journal of JSON lines, from which a second start goes on, and a heartbeat.
+
+`begin` opens a night and `end` closes it; between the two it is resumed by whoever starts next.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoresearch.ledger import locked
+from autoresearch.night.rules import Life
+from autoresearch.notes import replace
+
+
+class Journal:
+    """The files of the nights of one tag."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.path = folder / "journal.jsonl"
+        self.heartbeat = folder / "heartbeat.json"
+
+    def add(self, event: str, now: float, **facts: Any) -> None:
+        """Write one event; it is on disk when this returns."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"event": event, "time": round(now, 3), **facts}) + "\n"
+        with open(self.path, "ab+") as file:
+            if file.tell() and self._lacks_line_end():
+                file.write(b"\n")  # a kill cut the last line off
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _lacks_line_end(self) -> bool:
+        with open(self.path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events, oldest first; a line that was cut off is left out."""
+        found = []
+        lines = self.path.read_text(errors="replace").splitlines() if self.path.exists() else []
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "event" in event:
+                found.append(event)
+        return found
+
+    def night(self) -> list[dict[str, Any]]:
+        """Events of the night that has begun and not ended; empty when there is none."""
+        events = self.events()
+        begun = max((place for place, one in enumerate(events) if one["event"] == "begin"), default=None)
+        if begun is None or any(one["event"] == "end" for one in events[begun:]):
+            return []
+        return events[begun:]
+
+    def beat(self, facts: Mapping[str, Any]) -> None:
+        """Say that the watch is awake, and what it sees."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace(self.heartbeat, json.dumps(facts) + "\n")
+
+    def lock(self) -> Any:
+        """A context that gives an open file where no other watch holds it, else None."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return locked(self.folder / ".lock")
+
+
+def lives_of(events: list[dict[str, Any]]) -> list[Life]:
+    """The lives of an agent that a journal tells of."""
+    names = ("seconds", "num_attempts", "exit_code", "tail")
+    return [Life(**{name: one[name] for name in names}) for one in events if one["event"] == "life"]

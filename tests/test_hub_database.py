@@ -1,0 +1,57 @@
+"""autoresearch/hub/store/database.py: a disk that is full, and another process that writes."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from hubs import ROOMY, serving
+from wire import said
+
+from autoresearch.hub.store import Database
+
+
+def test_database_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with serving(tmp_path / "hub", ROOMY) as live:
+        live.hub.tally.say = heard.append
+        agent = live.join("writer")
+        agent.post("/api/channels", name="talk")
+        pages = live.hub.db.value("PRAGMA page_count")
+        live.hub.db.run(f"PRAGMA max_page_count={pages}")  # SQLite then says what it says on a full disk
+        codes: list[int] = []
+        while 507 not in codes and len(codes) < 100:
+            answer = agent.post("/api/channels/talk/posts", content="x" * 30_000)
+            codes.append(answer.status_code)
+        assert "make room" in said(answer)[1]
+        assert len(agent.get("/api/channels/talk/posts", limit=200).json()) == codes.count(201)
+        live.hub.db.run("PRAGMA max_page_count=1000000")
+        assert agent.post("/api/channels/talk/posts", content="x").status_code == 201
+    assert "could not serve" in heard[0] and "full" in heard[0]
+
+
+def test_database_another_writer_is_waited_for(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as live:
+        agent = live.join("patient")
+        other = sqlite3.connect(live.hub.db.path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
+        assert agent.post("/api/channels", name="talk").status_code == 201
+        other.close()
+
+
+def test_database_transaction_that_cannot_be_committed_is_taken_back(tmp_path: Path) -> None:
+    db = Database(tmp_path / "hub.sqlite")
+
+    def post_of_nobody() -> None:
+        with db.transaction():
+            db.run("PRAGMA defer_foreign_keys=ON")  # refused at COMMIT, which leaves the transaction open
+            db.run("INSERT INTO posts (channel_id, agent_id, content, created) VALUES (9, 'nobody', 'x', 1)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        post_of_nobody()
+    assert db.value("SELECT count(*) FROM posts") == 0
+    with db.transaction():
+        db.run("INSERT INTO facts (name, value) VALUES ('after', 'that')")
+    assert (db.value("PRAGMA synchronous"), db.value("PRAGMA journal_mode")) == (2, "wal")  # survives a loss of power
+    db.close()
