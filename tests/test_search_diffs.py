@@ -106,17 +106,22 @@ def test_branch_that_the_person_moved_is_left_alone(target: Target) -> None:
     assert "no longer where the campaign left it" in target.events("notice")[0]["text"]
 
 
-def test_kept_diff_that_was_cut_off_is_brought_to_the_branch_by_the_next_run(target: Target) -> None:
+@pytest.mark.parametrize("has_moved", [False, True])
+def test_kept_diff_that_was_cut_off_is_brought_to_the_branch_by_the_next_run(target: Target, has_moved: bool) -> None:
+    """As if the kill had come between the record and the branch, or between the branch and its note in the store."""
+    first = target.git("rev-parse", "HEAD")
     with target.opened() as campaign:
         run_one(campaign, diff("1.0", "0.5"))
-    target.git("reset", "-q", "--hard", "HEAD~1")  # as if the kill had come between record and branch
-    first = target.git("rev-parse", "HEAD")
+    if not has_moved:
+        target.git("reset", "-q", "--hard", first)
     with target.opened() as campaign, campaign.store.transaction():
         campaign.store.set_fact("kept_diff", 0)
         campaign.store.set_fact("code", {"branch": "main", "at": first, "tip": first})
     with target.opened() as campaign:
         campaign.engine.trials.take_over(campaign.engine.done)
+        assert campaign.code and campaign.code.at == campaign.code.tip == target.git("rev-parse", "HEAD")
     assert "LR = 0.5" in (target.folder / "train.py").read_text()
+    assert target.git("rev-list", "--count", "HEAD") == "2" and not target.events("notice")
 
 
 def test_diff_of_a_target_below_the_root_of_the_repository(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ class Campaign:
 
     def conclude(self, stop: Stop) -> None:
         """Write the summary."""
+        self.journal.save_time()
         facts = self.closing(stop)
         self.journal.note("summary", facts)
         self.journal.exports.write_checkpoint(facts)

@@ -179,6 +179,7 @@ class Controller(Section):
     max_iterations: int | None = Field(default=None, ge=1)
     """Trials, the baseline among them."""
     max_gpu_hours: float | None = Field(default=None, gt=0)
+    """Hours of trials times their GPUs; a trial that names none counts as one."""
     no_improve_limit: int | None = Field(default=None, ge=1)
     """Trials in a row that were not kept."""
     failure_rate_limit: float | None = Field(default=None, gt=0, le=1)

@@ -132,6 +132,9 @@ class Code:
         """
         self.tip = commit
         head, branch = self.repo.resolve("HEAD"), self.repo.branch()
+        if head != self.at and self.at in self.repo.parents(head) and not self.repo.changed(head, commit):
+            self.at = self.tip = head  # it was cut off after the branch had moved
+            return ""
         changed = self.repo.changed(self.at, commit)
         if not branch or branch != self.branch or head != self.at:
             return f"kept as {commit[:12]}, not on a branch: yours is no longer where the campaign left it"

@@ -103,7 +103,7 @@ class Journal:
         return {GPU: 1.0} if pooled.enabled and GPU in pooled.resources else {}
 
     def _cost(self, entry: Entry) -> float:
-        return self.cost().get(GPU, float(len(entry.devices)))
+        return self.cost().get(GPU, float(max(1, len(entry.devices))))
 
     # --- what happens
 
@@ -195,7 +195,7 @@ class Journal:
             self.store.set_fact("kept_diff", kept)
         self.kept_diff = kept
 
-    def close(self) -> None:
+    def save_time(self) -> None:
         """Note the time that was spent."""
         with self.store.transaction(durable=True):
             self.store.set_fact("spent_s", self.spent_s())

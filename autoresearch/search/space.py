@@ -61,12 +61,6 @@ class Range(BaseModel):
         value = min(float(self.high), max(float(self.low), value))
         return round(value) if self.is_integer else value
 
-    def share(self, value: Scalar) -> float:
-        """Where a value lies in the range, 0 to 1."""
-        assert not isinstance(value, str)
-        low, high, inner = (math.log(one) if self.log else float(one) for one in (self.low, self.high, value))
-        return min(1.0, max(0.0, (inner - low) / (high - low)))
-
     def holds(self, value: Any) -> bool:
         """Whether a value lies within it and has its kind."""
         if isinstance(value, bool) or not isinstance(value, int if self.is_integer else int | float):

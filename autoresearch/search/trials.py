@@ -10,7 +10,7 @@ from autoresearch.errors import Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
-from autoresearch.search.executors import PROGRESS, Executor, Outcome
+from autoresearch.search.executors import CONTROL, PROGRESS, Executor, Outcome
 from autoresearch.search.guards import Stop
 from autoresearch.search.journal import Journal
 from autoresearch.search.pool import Pool
@@ -65,11 +65,13 @@ class Trials:
             order = self.bench.order(entry, self.config.target.workdir, self.journal.cost())
             if self.executor.attach(order, entry.handle, done):
                 self.pool.claim(entry.number, self.journal.cost())
-                self.running[entry.number] = Running(Trail(order.folder / PROGRESS), self.free_slot())
+                was_cancelled = "it was hopeless" if (order.folder / CONTROL).exists() else ""
+                trail = Trail(order.folder / PROGRESS, cancelled=was_cancelled)
+                self.running[entry.number] = Running(trail, self.free_slot())
             else:
                 self.journal.requeue(entry, "the search was cut off")
         newest = max((one for one in self.journal.over if one.version and one.proposal.diff), key=_number, default=None)
-        if self.code and newest and newest.number > self.journal.kept_diff:
+        if self.code and newest and newest.number != self.journal.kept_diff:
             self.keep_code(newest)
 
     def begin_queued(self, done: Done) -> None:
