@@ -8,11 +8,15 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from searching import FIND_PARAMS, Target, wait_for
+from searching import FIND_PARAMS, VARIABLES, Target, wait_for
 
 from autoresearch import process
+from autoresearch.search.executors import Done, Order
+from autoresearch.search.executors.command import CommandExecutor
+from autoresearch.search.spans import Spans
 from autoresearch.search.store import Store
 
 COUNTS = FIND_PARAMS + 'open("ran", "a").write(f"{params.get(\'x\')}\\n")\nprint("loss:", params.get("x", 9))\n'
@@ -157,6 +161,32 @@ def test_orphan_of_a_killed_search_is_ended_before_its_trial_runs_again(target: 
         "requeue",
         "iteration",
     ]
+
+
+class DiesHavingBegun(CommandExecutor):
+    """Before anybody is told the handle."""
+
+    def submit(self, order: Order, done: Done) -> dict[str, Any]:
+        super().submit(order, done)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_trial_that_was_begun_in_the_moment_of_the_kill_is_found(target: Target) -> None:
+    polite = STUBBORN.replace("signal.signal(", "0 and signal.signal(")
+    target.write(polite, policy={"params": {"x": [1]}})
+    child = os.fork()
+    if not child:
+        with target.opened() as campaign:
+            campaign.engine.trials.executor = DiesHavingBegun(campaign.config, Spans(), VARIABLES)
+            campaign.search()
+    os.waitpid(child, 0)
+    orphan = pid_of(target)
+    assert is_alive(orphan)
+    with target.opened() as campaign:
+        campaign.engine.trials.take_over(campaign.engine.done)
+        assert not is_alive(orphan)
+        assert [entry.state for entry in campaign.journal.entries.values()] == ["queued"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

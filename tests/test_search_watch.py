@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoresearch.search.config import Cancel, Objective
+from autoresearch.search.forecast import Point
 from autoresearch.search.proposal import Report
 from autoresearch.search.watch import Trail, hopeless
 
@@ -48,3 +49,10 @@ def test_trial_is_hopeless_only_where_that_is_known(
 ) -> None:
     found = hopeless(trail_of(values, target), best, [], Objective(metric="loss"), Cancel(enabled=True))
     assert bool(found) == is_hopeless
+
+
+def test_trial_that_already_is_better_goes_on_by_either_rule() -> None:
+    peers = [[Point(step, 0.1) for step in range(1, 21)] for _ in range(4)]
+    rule = Cancel(enabled=True, rule="median")
+    assert hopeless(trail_of([2.0] * 8), 1.0, peers, Objective(metric="loss"), rule)
+    assert not hopeless(trail_of([0.9] * 8), 1.0, peers, Objective(metric="loss"), rule)
