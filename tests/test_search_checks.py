@@ -94,6 +94,8 @@ def test_checks_block_more_gpus_than_there_are(target: Target) -> None:
     target.configure(controller={"parallel": {"enabled": True, "resources": {"gpu": 4}}})
     assert [one.is_blocking for one in problems(target, devices=("0", "1"))] == [True]
     assert problems(target, devices=("0", "1", "2", "3")) == []
+    target.configure(controller=PARALLEL)
+    assert [one.is_blocking for one in problems(target, devices=("0", "1"))] == [False], "nobody asked for four"
 
 
 def test_checks_take_emit_progress_by_any_name_of_its_module(target: Target) -> None:

@@ -189,7 +189,7 @@ def test_config_workdir_is_where_the_script_is(tmp_path: Path) -> None:
     assert said
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -228,9 +228,11 @@ def pool_of(config: Config, around: Surroundings) -> Pool:
     pooled, devices = config.controller.parallel, around.machine.devices
     if not pooled.enabled:
         return Pool({}, devices if config.target.resources.get(GPU) else (), 1)
+    if config.target.type != "command":
+        return Pool(pooled.resources, (), pooled.max_concurrency)
     wanted = int(pooled.resources.get(GPU, 0))
     names = devices[:wanted] if devices else tuple(map(str, range(wanted)))
-    return Pool(pooled.resources, names if config.target.type == "command" else (), pooled.max_concurrency)
+    return Pool({**pooled.resources, GPU: len(names)}, names, pooled.max_concurrency)
 
 
 def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:

@@ -170,7 +170,8 @@ def _devices(config: Config, around: Surroundings) -> Iterator[Problem]:
         if target.type == "command" and wanted > len(devices) and target.resources.get(GPU, 1):
             text = f"{wanted:g} GPUs are pooled but this machine shows {len(devices)}"
             hint = "lower it" if devices else "without any, the number only limits how many trials run at once"
-            yield Problem("controller.parallel.resources", f"{text}; {hint}", is_blocking=bool(devices))
+            is_asked_for = "resources" in pooled.model_fields_set and bool(devices)
+            yield Problem("controller.parallel.resources", f"{text}; {hint}", is_blocking=is_asked_for)
     if target.type == "basilica":
         if not target.basilica.gpu_models:
             yield Problem("target.basilica.gpu_models", "must name at least one model, such as H100")

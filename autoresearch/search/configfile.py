@@ -13,7 +13,7 @@ from autoresearch.errors import BadConfig
 from autoresearch.search.config import Config
 
 WITHOUT_EFFECT = {  # keys of old files, by section
-    "": ("scoring", "sampling"),
+    "": ("scoring",),
     "telemetry": ("max_file_size_bytes", "max_rotated_files"),
     "controller.parallel": ("submit_poll_interval_s",),
 }
