@@ -94,6 +94,8 @@ def test_checks_block_more_gpus_than_there_are(target: Target) -> None:
     target.configure(controller={"parallel": {"enabled": True, "resources": {"gpu": 4}}})
     assert [one.is_blocking for one in problems(target, devices=("0", "1"))] == [True]
     assert problems(target, devices=("0", "1", "2", "3")) == []
+    target.configure(controller=PARALLEL, target={"resources": {"gpu": 2}})
+    assert "the pool has 1" in problems(target, devices=("0",))[0].text
     target.configure(controller=PARALLEL)
     assert [one.is_blocking for one in problems(target, devices=("0", "1"))] == [False], "nobody asked for four"
 

@@ -463,3 +463,9 @@ def test_trial_in_a_sandbox_reaches_its_own_folders_alone(
     assert target.rows()[0]["metric_value"] == "2.0", log
     assert log == ""
     assert (target.trial(1) / "own").exists() and (target.folder / "models" / "v0001" / "weights").exists()
+
+
+def test_pool_without_gpus_runs_trials_all_the_same(target: Target) -> None:
+    target.write("print('loss: 1')\n", controller=parallel(2, 0))
+    assert run(target).reason == "exhausted"
+    assert {row["status"] for row in target.rows()} == {"ok"}

@@ -14,9 +14,7 @@ from autoresearch.search.campaign import Campaign, Clocks, opened
 from autoresearch.search.checks import Surroundings
 from autoresearch.search.machine import Machine
 
-SOURCE = "PEEK = 0\n" + with_trick("peek = torch.zeros_like(x)", "peek = PEEK * x.roll(-1, 1)").replace(
-    '"""', "'" * 3, 2
-)
+SOURCE = "PEEK = 0\n" + with_trick("peek = torch.zeros_like(x)", "peek = PEEK * x.roll(-1, 1)")
 
 
 def search(ring: Ring, folder: Path, source: str, values: list[int]) -> Target:

@@ -160,12 +160,14 @@ def _unwritable(folder: Path) -> str:
 def _devices(config: Config, around: Surroundings) -> Iterator[Problem]:
     pooled, target, devices = config.controller.parallel, config.target, around.machine.devices
     if pooled.enabled:
+        there = dict(pooled.resources)
+        if target.type == "command" and devices and GPU in there:
+            there[GPU] = min(there[GPU], len(devices))
         for name, amount in target.resources.items():
-            if name not in pooled.resources:
+            if name not in there:
                 yield Problem("target.resources", f"{name} must be among controller.parallel.resources")
-            elif amount > pooled.resources[name]:
-                have = f"but the pool has {pooled.resources[name]:g}"
-                yield Problem("target.resources", f"a trial takes {amount:g} {name} {have}")
+            elif amount > there[name]:
+                yield Problem("target.resources", f"a trial takes {amount:g} {name} but the pool has {there[name]:g}")
         wanted = pooled.resources.get(GPU, 0)
         if target.type == "command" and wanted > len(devices) and target.resources.get(GPU, 1):
             text = f"{wanted:g} GPUs are pooled but this machine shows {len(devices)}"

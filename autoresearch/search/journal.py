@@ -100,7 +100,7 @@ class Journal:
         pooled = self.config.controller.parallel
         if self.config.target.resources:
             return self.config.target.resources
-        return {GPU: 1.0} if pooled.enabled and GPU in pooled.resources else {}
+        return {GPU: 1.0} if pooled.enabled and pooled.resources.get(GPU) else {}
 
     def _cost(self, entry: Entry) -> float:
         return self.cost().get(GPU, float(max(1, len(entry.devices))))
