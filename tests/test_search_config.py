@@ -129,6 +129,8 @@ SMALL = "target: {train_cmd: [python3, train.py]}\npolicy: {type: grid, params: 
         ("", ["must hold keys and values"]),
         ("a: [\n", ["must be YAML"]),
         ("a: 1\na: 2\n", ["stands twice"]),
+        ("? [a, b]\n: 1\n", ["must be YAML"]),
+        ("1: 2\n" + SMALL, ["1"]),
         ("a: !!python/object/apply:os.system ['true']\n", ["must be YAML"]),
         ("\x00", ["must be YAML"]),
     ],

@@ -70,7 +70,7 @@ def run(found: Campaign, search: Callable[[], Stop]) -> int:
         if found.engine.is_looping and len(received) == 1:
             name = signal.Signals(number).name
             found.engine.interrupt(Stop(name, "told to stop; `run` again goes on", is_hard=True, is_resumable=True))
-            terminal.say(f"{name}: ending what runs; a second signal is immediate")
+            os.write(2, f"{name}: ending what runs; a second signal is immediate\n".encode())  # print is not reentrant
         else:
             raise KeyboardInterrupt
 
@@ -79,8 +79,8 @@ def run(found: Campaign, search: Callable[[], Stop]) -> int:
             signal.signal(number, heed)
     try:
         facts = found.closing(search())
-    except KeyboardInterrupt:  # at once; `run` again goes on all the same
-        return 128 + received[0]
+    except KeyboardInterrupt:
+        return 128 + (received or [signal.SIGINT])[0]
     print(json.dumps(facts, default=str), flush=True)
     if received:
         return 128 + received[0]

@@ -101,7 +101,10 @@ class Campaign:
         self.journal.note("start", {"trials": len(self.journal.entries)})
         try:
             stop = run()
-        except BaseException as error:
+        except KeyboardInterrupt:
+            self.conclude(Stop("interrupted", "told to stop at once; `run` again goes on"))
+            raise
+        except Exception as error:
             self.conclude(Stop("error", f"{type(error).__name__}: {error}"))
             raise
         self.conclude(stop)
@@ -167,7 +170,10 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
             begin(store, config, clocks.now())
             campaign = assemble(config, around, clocks, store)
             campaign.engine.trials.say = say
-            yield campaign
+            try:
+                yield campaign
+            finally:
+                campaign.engine.trials.executor.close()
         finally:
             store.close()
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autoresearch import process, sandbox
+from autoresearch import process, referee, sandbox
+from autoresearch.errors import Refused
 from autoresearch.process import Deadline, Ended, Launch
 from autoresearch.search.config import Config
 from autoresearch.search.executors import LOGS, SHIM, Done, Order, Outcome
@@ -48,7 +49,7 @@ class CommandExecutor:
         """Begin a trial; where the command cannot be begun, `done` is called at once."""
         try:
             job = Job(order, self._launch(order, 0))
-        except OSError as error:
+        except (OSError, Refused) as error:
             done(order.number, Outcome("unstartable", why=f"{order.commands[0][0]} could not be started: {error}"))
             return {}
         with self.lock:
@@ -73,7 +74,7 @@ class CommandExecutor:
             if number:
                 try:
                     job.launch = self._launch(job.order, number)
-                except OSError as error:
+                except (OSError, Refused) as error:
                     return Outcome("unstartable", seconds=time.monotonic() - job.begun, why=str(error))
             ended = wait(job)
             if job.stopped or ended.timeout or ended.exit_code:
@@ -100,13 +101,15 @@ class CommandExecutor:
     def attach(self, order: Order, handle: Mapping[str, Any], done: Done) -> bool:
         """End what is left; nobody can learn the exit code of another's child."""
         process.end_group(int(handle.get("pid", 0)), str(handle.get("started", "")), str(order.folder))
+        if order.score:
+            process.end_group(0, "", referee.mark_of(order.folder))
         return False
 
     def control(self, number: int) -> None:
         """The trial reads the file itself."""
 
     def stop(self, number: int, *, hard: bool = False) -> None:
-        """Wake its thread, which ends it; a hard stop is done when this returns."""
+        """Wake its thread, which ends it, but for a scoring under way; a hard stop is done when this returns."""
         with self.lock:
             if not (job := self.jobs.get(number)):
                 return
