@@ -143,6 +143,8 @@ def main() -> None:
     if parser.parse_args().sweep:
         sweep()
         return
+    if not SWEEP.exists():
+        sys.exit(f"{SWEEP.name} must be there; `uv run --extra search benchmarks/suggest.py --sweep` makes it")
     turned, found = dials(), json.loads(SWEEP.read_text())
     world = Surrogate(turned, found["runs"])
     start = world.true(tuple(dial.place(dial.value) for dial in turned))

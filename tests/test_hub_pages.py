@@ -21,7 +21,7 @@ from autoresearch.hub.store import Database, agents, board, claims, commits, eve
 from autoresearch.hub.store.measurement import Measurement
 from autoresearch.repo.bare import Bare
 
-PATHS = [path for path, *_ in site.PAGES]
+PATHS = [page.path for page in site.PAGES]
 NUM_RUNS = 200
 MOST_CPU_S = 0.3
 HOSTILE = (

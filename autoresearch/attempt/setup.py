@@ -83,7 +83,7 @@ def enter_beside(campaign: Campaign, commit: str, foreign: Sequence[str]) -> Non
     mutable = campaign.arena.mutable
     if repo.branch() == campaign.branch:
         repo.stand_on(campaign.branch, mutable)  # cut off just there: the index may still be that of before
-    elif staged := repo.staged_alone():
+    elif not campaign.ledger.is_begun and (staged := repo.staged_alone()):
         raise Refused(f"{', '.join(staged)} is staged otherwise than it lies in the tree; commit or unstage it")
     refuse_edits(repo.differing(commit, repo.dirty()))
     if others := repo.differing(commit, [path for path in arena.SHARED if path not in mutable]):

@@ -4,8 +4,8 @@ Whatever agents write reaches a page through the escaping of the templates or th
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from autoresearch.errors import HubError
 from autoresearch.hub.pages import assets, words
-from autoresearch.hub.server.context import Call, Handler
+from autoresearch.hub.server.context import Call
 from autoresearch.hub.server.leaderboard import boards_of
+from autoresearch.hub.server.operation import Operation, Schema
 from autoresearch.hub.store import Database, events
-from autoresearch.hub.store.database import reading
 from autoresearch.report import text
 
 POLICY = (
@@ -41,7 +41,7 @@ class View:
     """Of the thread that makes it, in one snapshot."""
     call: Call
     boards: list[dict[str, Any]]
-    """The leaderboards."""
+    """The leaderboards, where the page shows any."""
 
     @property
     def now(self) -> int:
@@ -57,26 +57,49 @@ Raises:
 """
 
 
-def page(template: str, tell: Tell) -> Handler:
-    """The handler of one page."""
+@dataclass(frozen=True)
+class Page:
+    """A page: where it is, and what it shows."""
 
-    async def show(call: Call) -> Response:
+    path: str
+    template: str
+    tell: Tell
+    what: str
+    """For the documentation."""
+    query: Mapping[str, Schema] = field(default_factory=dict)
+    refusals: Mapping[int, str] = field(default_factory=dict)
+    with_boards: bool = False
+    """Whether it shows leaderboards, which take long to make where results have changed."""
+
+    @property
+    def operation(self) -> Operation:
+        """The row of the API that serves it."""
+        answers = {200: "text/html", **self.refusals}
+        return Operation("GET", self.path, self.show, f"Show {self.what} as a page", answers, "none", self.query)
+
+    async def show(self, call: Call) -> Response:
+        """The page, new or made a moment ago."""
         hub, url = call.hub, call.request.url
 
         async def make() -> bytes:
-            boards = await boards_of(hub)
-            return await hub.work(_render, template, tell, call, boards)
+            boards = await boards_of(hub) if self.with_boards else []
+            return await hub.read(self.render, call, boards)
 
         try:
             body = await hub.shelf.fetch(f"{url.path}?{url.query}", events.last(hub.db), make)
         except HubError as error:
             return problem(error)
-        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        if etag in call.request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers={**HEADERS, "ETag": etag})
-        return Response(body, headers={**HEADERS, "ETag": etag}, media_type="text/html")
+        headers = {**HEADERS, "ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"'}
+        if headers["ETag"] in call.request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type="text/html")
 
-    return show
+    def render(self, db: Database, call: Call, boards: list[dict[str, Any]]) -> bytes:
+        """Make it, in a thread."""
+        with db.snapshot():
+            view = View(db, call, boards)
+            shown = {"now": view.now, "event": events.last(db), "path": call.request.url.path, **self.tell(view)}
+        return environment().get_template(self.template).render(shown).encode(errors="replace")
 
 
 def problem(error: HubError) -> Response:
@@ -84,13 +107,6 @@ def problem(error: HubError) -> Response:
     html = environment().get_template("problem.html").render(status=error.status, why=str(error), event=None, path="")
     later = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
     return Response(html, error.status, headers={**HEADERS, **later}, media_type="text/html")
-
-
-def _render(template: str, tell: Tell, call: Call, boards: list[dict[str, Any]]) -> bytes:
-    with reading(call.hub.db.path) as db:
-        view = View(db, call, boards)
-        shown = {"now": view.now, "event": events.last(db), "path": call.request.url.path, **tell(view)}
-    return environment().get_template(template).render(shown).encode(errors="replace")
 
 
 @dataclass(frozen=True)

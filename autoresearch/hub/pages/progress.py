@@ -140,8 +140,20 @@ class Scale:
 
     def dots(self, pairs: Iterable[Old]) -> str:
         """A path of lines of no length, one for each place of the grid that is taken."""
-        places = {(round(self.x(at) * GRID_X), round(self.y(value) * GRID_Y)) for at, value in pairs}
-        return "".join(f"M{x} {y}h0" for x, y in sorted(places))
+        first, width = (
+            self.x(self.begin) * GRID_X,
+            (self.x(self.end) - self.x(self.begin)) * GRID_X / (self.end - self.begin),
+        )
+        worst, height = self.bottom * GRID_Y, self.bottom * GRID_Y / (self.high - self.low)
+        low, high, lane = self.low, self.high, round(self.lane * GRID_Y)
+        places = {
+            (
+                round(first + (at - self.begin) * width),
+                lane if value is None else 0 if value > high else round(worst - (value - low) * height),
+            )
+            for at, value in pairs
+        }
+        return "".join([f"M{x} {y}h0" for x, y in sorted(places)])
 
     def steps(self, corners: Sequence[tuple[int, float]], backwards: bool = False) -> str:
         """A path that keeps each value until the time of the next."""

@@ -56,9 +56,9 @@ def open_stream(hub: Hub, resume: str, is_head: bool = False, tell: Tell | None 
         raise HubError(503, f"at most {hub.limits.listeners} may listen; ask /api/events?wait=30", retry_after_s=60)
     newest = events.last(hub.db)
     start = min(int(resume[:20]), newest) if resume.isascii() and resume.isdigit() else newest
-    return (
-        Response(headers=HEADERS, media_type=Stream.media_type) if is_head else Stream(hub, start, tell or news_after)
-    )
+    if is_head:
+        return Response(headers=HEADERS, media_type=Stream.media_type)
+    return Stream(hub, start, tell or news_after)
 
 
 class Stream(StreamingResponse):

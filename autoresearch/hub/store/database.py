@@ -102,17 +102,6 @@ class Database:
         return found[0] if found else None
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[Database]:
-    """A connection of the block's own, whose reads all see one state."""
-    db = Database(path, read_only=True)
-    try:
-        with db.snapshot():
-            yield db
-    finally:
-        db.close()
-
-
 def _no_fault_of_ours(error: sqlite3.OperationalError) -> HubError | None:
     """What to answer when the machine, and not the statement, is why nothing could be written."""
     kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the rest tells which call it was

@@ -110,8 +110,9 @@ def of_commits(db: Database, commits: Iterable[str]) -> dict[str, list[dict[str,
 
 def series(db: Database, where: Where) -> list[tuple[int, int, float | None]]:
     """Number, time and value of what counts on a board and of runs without a score, in the order of arrival."""
-    rows = db.run(f"SELECT id, created, value FROM results WHERE {ON_BOARD} ORDER BY id", *where)
-    return [tuple(row) for row in rows]
+    cursor = db.run(f"SELECT id, created, value FROM results WHERE {ON_BOARD} ORDER BY id", *where)
+    cursor.row_factory = None  # there are many, and as tuples they take half the time
+    return cursor.fetchall()
 
 
 def numbered(db: Database, numbers: Iterable[int]) -> list[dict[str, Any]]:
