@@ -7,6 +7,7 @@ AutoresearchError      1
 ├── GitFailed          1    git itself said no
 ├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
 ├── HubError           1    a hub said no; carries the HTTP status
+├── ChatFailed         1    a language model gave no usable answer; carries whether asking again may help
 ├── NoGoodTrial        3    nothing was measured that could be used
 └── Interrupted        130  the person stopped it
 
@@ -59,6 +60,17 @@ class HubError(AutoresearchError):
         """Seconds after which to try again; None where that would not help."""
         self.more = more
         """What stands in the answer beside the message."""
+
+
+class ChatFailed(AutoresearchError):
+    """A language model gave no usable answer."""
+
+    def __init__(self, message: str, status: str, lasting: bool = False):
+        super().__init__(message)
+        self.status = status
+        """One word or two for records: timeout, connection, invalid, or the HTTP status as `http 503`."""
+        self.lasting = lasting
+        """Whether the next question will fail as well, until somebody changes the configuration."""
 
 
 class Terminated(KeyboardInterrupt):
