@@ -226,6 +226,30 @@ class Repo(Git):
             tree = self.run("write-tree", env=env)
         return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
 
+    def with_patch(self, tip: str, patch: str, message: str) -> str:
+        """A commit on top of `tip` with a unified diff applied; counts of lines in its hunks need not be right.
+
+        Raises:
+            GitFailed: it does not apply, or names a file outside.
+        """
+        with self._empty_index() as env:
+            self.run("read-tree", tip, env=env)
+            self.run("apply", "--cached", "--recount", "--whitespace=nowarn", "-", stdin=patch, env=env)
+            tree = self.run("write-tree", env=env)
+        return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
+
+    def tracked(self, path: str) -> list[str]:
+        """Tracked files at or below a path."""
+        return self._paths("ls-files", "-z", "--", path)
+
+    def with_tree(self, tip: str, like: str, message: str) -> str:
+        """A commit on top of `tip` that holds the files of another one."""
+        return self.run("commit-tree", f"{like}^{{tree}}", "-p", tip, "-m", message, env=FALLBACK)
+
+    def untracked(self) -> list[str]:
+        """What lies beside the tracked files, ignored or not; a folder that holds nothing else ends with a slash."""
+        return self._paths("ls-files", "-z", "--others", "--directory")
+
     @contextmanager
     def _empty_index(self) -> Iterator[dict[str, str]]:
         """Variables that give git an index of its own while the block runs."""

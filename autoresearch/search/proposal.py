@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import Field
+
 from autoresearch.records import Record
 from autoresearch.search.space import Scalar
 
@@ -32,7 +34,7 @@ FAILURES = frozenset(TrialStatus) - {TrialStatus.OK, TrialStatus.CANCELLED}
 class Proposal(Record):
     """One idea: parameters, a diff, or both."""
 
-    params: dict[str, Scalar] = {}
+    params: dict[str, Scalar] = Field(default_factory=dict)
     """Empty: the target's own defaults."""
     diff: str = ""
     """Unified diff against the commit `History.tip`; empty: the code as it is there."""
@@ -42,7 +44,7 @@ class Proposal(Record):
     """Why, in a line or two; becomes the description."""
     rejected: str = ""
     """Why it must not run; such a proposal is recorded and counts as a failure."""
-    notes: dict[str, object] = {}
+    notes: dict[str, object] = Field(default_factory=dict)
     """What its policy wants to find again in `tell`: draws, probabilities, tokens."""
 
     @property
@@ -58,7 +60,7 @@ class Report(Record):
     step: float
     step_target: float | None = None
     elapsed_s: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """The finite ones."""
 
 
@@ -71,13 +73,13 @@ class Result(Record):
     status: TrialStatus
     metric: float | None = None
     """The objective; None unless the status is ok."""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """All numbers that it told."""
     decision: Decision = "discard"
     reason: str = ""
     """Why it failed, was cancelled, or is not kept."""
     seconds: float = 0.0
-    reports: list[Report] = []
+    reports: list[Report] = Field(default_factory=list)
     """Its progress, thinned; the last report is always there."""
     tail: str = ""
     """The end of its log; of a failed trial, what explains it."""
@@ -88,9 +90,9 @@ class Result(Record):
 class History(Record):
     """What a policy may look at when it proposes."""
 
-    results: list[Result] = []
+    results: list[Result] = Field(default_factory=list)
     """Trials that are over, in order of submission."""
-    running: list[Proposal] = []
+    running: list[Proposal] = Field(default_factory=list)
     """Trials that were proposed and are not over."""
     best: Result | None = None
     """The last one kept."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic import Field
+
 from autoresearch.records import Record
 
 
@@ -18,7 +20,7 @@ class Span(Record):
     seconds: float
     lane: str
     """The row it is drawn in."""
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
 
 
 class Spans:

@@ -1,8 +1,8 @@
 """Where trials run: one interface, and the table of executors.
 
-All executors leave the same files in `Order.folder`, and the engine reads nothing else: `run.log` (bounded),
-`progress.jsonl` (one report a line, appended as they come), and they make what the engine writes to `control.json`
-known to the trial. An executor that runs elsewhere mirrors these three from and to there.
+All executors leave the same files in `Order.folder`, and the engine reads nothing else: `run.log` and `eval.log`
+(bounded), and `progress.jsonl` (one report a line, appended as they come). They make what the engine writes to
+`control.json` known to the trial. An executor that runs elsewhere mirrors these from and to there.
 """
 
 import importlib
@@ -24,7 +24,9 @@ EXECUTORS = {
 
 CANCEL_EXIT = 42
 """Exit code of a trial that left because it was asked to."""
-LOG, PROGRESS, CONTROL, METRIC_FILE = "run.log", "progress.jsonl", "control.json", "metric.json"
+LOGS = ("run.log", "eval.log")
+"""Output of training and of evaluation, each bounded."""
+PROGRESS, CONTROL, METRIC_FILE = "progress.jsonl", "control.json", "metric.json"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Order:
     executor elsewhere must set there, with the paths replaced by its own."""
     params: Mapping[str, Any]
     timeout_s: float
-    """For all commands together; never longer than what is left of the campaign."""
+    """For all commands together; the engine itself stops what outlives the campaign."""
     resources: Mapping[str, float] = field(default_factory=dict)
     """What the trial takes."""
 

@@ -1,0 +1,88 @@
+"""What the verbs of the search share of the rim: the configuration, its checks, signals, the closing line."""
+
+import gc
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from autoresearch.commands import terminal
+from autoresearch.errors import BadConfig, NoGoodTrial, Terminated
+from autoresearch.search import campaign, checks, configfile, machine
+from autoresearch.search.campaign import Campaign, Clocks
+from autoresearch.search.checks import Surroundings
+from autoresearch.search.config import Config
+from autoresearch.search.guards import Stop
+
+File = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the campaign.")]
+
+
+def load(path: Path) -> Config:
+    """The configuration, with its notes said."""
+    return configfile.load(path, Path.cwd(), terminal.say)
+
+
+def surroundings() -> Surroundings:
+    """This machine and the environment."""
+    return Surroundings(machine.find(os.environ), dict(os.environ))
+
+
+def check(config: Config, around: Surroundings) -> None:
+    """Say all problems.
+
+    Raises:
+        BadConfig: one of them is blocking.
+    """
+    problems = checks.run(config, around)
+    for problem in problems:
+        terminal.say(str(problem))
+    if blocking := sum(one.is_blocking for one in problems):
+        raise BadConfig(f"{blocking} of the checks failed, nothing was started; they are listed above")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Campaign]:
+    """The campaign of a file, checked and held."""
+    gc.enable()  # the command line turns it off, for verbs that end at once
+    config, around = load(path), surroundings()
+    check(config, around)
+    with campaign.opened(config, around, Clocks(time.time, time.time() - time.monotonic()), terminal.say) as found:
+        yield found
+
+
+def run(found: Campaign, search: Callable[[], Stop]) -> int:
+    """Search until it stops, print the closing line, and return the exit code.
+
+    Raises:
+        KeyboardInterrupt, Terminated: a signal ended it; what ran is queued again.
+        NoGoodTrial: no trial of the campaign succeeded.
+    """
+    received: list[int] = []
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if found.engine.is_looping and len(received) == 1:
+            name = signal.Signals(number).name
+            found.engine.interrupt(Stop(name, "told to stop; `run` again goes on", is_hard=True, is_resumable=True))
+            terminal.say(f"{name}: ending what runs; a second signal is immediate")
+        else:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, heed)
+    stop = search()
+    facts = found.closing(stop)
+    print(json.dumps(facts, default=str), flush=True)
+    if received:
+        raise KeyboardInterrupt if received[0] == signal.SIGINT else Terminated
+    if not facts["counts"].get("ok"):
+        raise NoGoodTrial(f"no trial succeeded; see {found.config.telemetry.ledger_path}")
+    return 0

@@ -1,0 +1,263 @@
+"""Opens a campaign: alone in its folders, with its store, its code and its exports, and prepared once."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoresearch import process
+from autoresearch.errors import BadConfig, Busy, NoGoodTrial
+from autoresearch.ledger import locked
+from autoresearch.process import Launch
+from autoresearch.sandbox import files
+from autoresearch.search import checks, executors, exports, policies, standing
+from autoresearch.search.checks import Surroundings
+from autoresearch.search.config import Config
+from autoresearch.search.diffs import Code
+from autoresearch.search.engine import Engine
+from autoresearch.search.exports import Exports
+from autoresearch.search.guards import Stop
+from autoresearch.search.journal import Journal
+from autoresearch.search.policies import Context, Policy
+from autoresearch.search.pool import GPU, Pool
+from autoresearch.search.proposal import BASELINE, Proposal, Result
+from autoresearch.search.proposer import Proposer
+from autoresearch.search.spans import Spans
+from autoresearch.search.store import Store
+from autoresearch.search.trial import Bench
+from autoresearch.search.trials import Trials
+
+PREPARE_TAIL = 4000
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Time, which belongs to the command."""
+
+    now: Callable[[], float]
+    """Seconds since 1970."""
+    shift_s: float
+    """What turns readings of the monotonic clock into those."""
+
+
+@dataclass
+class Campaign:
+    """An open campaign."""
+
+    config: Config
+    around: Surroundings
+    store: Store
+    journal: Journal
+    engine: Engine
+
+    @property
+    def code(self) -> Code | None:
+        """The code, where it lies in a repository."""
+        return self.engine.trials.code
+
+    def search(self) -> Stop:
+        """Go on until a limit is reached; see Engine.run for what it raises."""
+        self.prepare()
+        told = self.journal.told
+        results = [one for one in self.journal.results() if one.number <= told]
+        pending = [one.proposal for one in self.journal.entries.values() if one.number > told]
+        state: Mapping[str, Any] = self.store.fact("policy", {})
+        make = self.maker(state, results, pending)
+        return self.finish(lambda: self.engine.run(Proposer(make, self.engine.trials.spans, self.engine.answer, told)))
+
+    def try_one(self, proposal: Proposal) -> Stop:
+        """Run one trial by hand, after the baseline if it is a diff and there is none, and what was cut off before."""
+        self.prepare()
+        first = [Proposal(source=BASELINE, rationale="the untouched target")]
+        new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
+        self.journal.admit(new, self.engine.trials.tip)
+        self.engine.last = Stop("one_trial", "run by hand")
+        return self.finish(lambda: self.engine.run(None))
+
+    def maker(
+        self, state: Mapping[str, Any], told: Sequence[Result], pending: Sequence[Proposal]
+    ) -> Callable[[], Policy]:
+        """What makes the policy as it was left, in its own thread."""
+        code = self.code
+        context = Context(
+            config=self.config,
+            spans=self.engine.trials.spans,
+            stop=self.engine.stopping,
+            variables=self.around.variables,
+            check_diff=code.check if code else lambda tip, diff: "the target must lie in a git repository",
+        )
+
+        def make() -> Policy:
+            policy = policies.make(context)
+            policy.restore(state, told, pending)
+            return policy
+
+        return make
+
+    def finish(self, run: Callable[[], Stop]) -> Stop:
+        """Run the loop and note how it ended."""
+        self.journal.note("start", {"trials": len(self.journal.entries)})
+        try:
+            stop = run()
+        except BaseException as error:
+            self.conclude(Stop("error", f"{type(error).__name__}: {error}"))
+            raise
+        self.conclude(stop)
+        return stop
+
+    def conclude(self, stop: Stop) -> None:
+        """Write the summary."""
+        facts = self.closing(stop)
+        self.journal.note("summary", facts)
+        self.journal.exports.write_checkpoint(facts)
+
+    def closing(self, stop: Stop) -> standing.Facts:
+        """The closing line of the run."""
+        return standing.closing(self.config, list(self.journal.entries.values()), self.journal.spent_s(), stop)
+
+    def prepare(self) -> None:
+        """Run the target's prepare_cmd, once per campaign.
+
+        Raises:
+            NoGoodTrial: it failed.
+        """
+        target = self.config.target
+        if not target.prepare_cmd or target.type not in ("command", "ray") or self.store.fact("prepared"):
+            return
+        folder = self.config.telemetry.artifacts_dir / "prepare"
+        process.end_group(0, "", str(folder))  # of a search that was cut off in it
+        files.remove(folder)
+        folder.mkdir(parents=True)
+        own = {"PYTHONUNBUFFERED": "1", process.MARK: str(folder)}
+        env = process.environment(self.around.variables, own, target.env_passthrough)
+        with self.engine.trials.spans.span("prepare"):
+            try:
+                ended = Launch(target.prepare_cmd, target.workdir, env, folder / "run.log").wait()
+            except OSError as error:
+                raise NoGoodTrial(f"target.prepare_cmd could not be started: {error}") from error
+        if ended.exit_code:
+            tail = files.read(folder / "run.log", PREPARE_TAIL).decode(errors="replace").strip()
+            raise NoGoodTrial(f"target.prepare_cmd must exit with 0 but exited with {ended.exit_code}:\n{tail}")
+        with self.store.transaction(durable=True):
+            self.store.set_fact("prepared", True)
+
+
+@contextmanager
+def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[str], None]) -> Iterator[Campaign]:
+    """Hold a campaign while the block runs.
+
+    Raises:
+        Busy: another process holds it.
+        BadConfig: it was begun with another space, objective or command.
+        Damaged: its store is none.
+    """
+    path = config.store_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix(".lock")) as held:
+        if held is None:
+            raise Busy(f"another search is under way in {path.parent}; see `uv run -m autoresearch status CONFIG`")
+        is_new = not path.exists()
+        for line in exports.set_aside(config) if is_new else []:
+            say(f"note: {line}")
+        store = Store(path)
+        try:
+            begin(store, config, clocks.now())
+            campaign = assemble(config, around, clocks, store)
+            campaign.engine.trials.say = say
+            yield campaign
+        finally:
+            store.close()
+
+
+def begin(store: Store, config: Config, now: float) -> None:
+    """Note what a campaign is about, or compare with what was noted.
+
+    Raises:
+        BadConfig: they differ.
+    """
+    wanted = identity(config)
+    noted = store.fact("identity")
+    if noted is None:
+        with store.transaction(durable=True):
+            store.set_fact("identity", wanted)
+            store.set_fact("begun_s", now)
+        return
+    changed = [f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key) != one]
+    if changed:
+        raise BadConfig(
+            f"the campaign in {store.path} was begun otherwise and its scores would not compare: {'; '.join(changed)}; "
+            "name another telemetry.artifacts_dir, or move that file away"
+        )
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What must not change within a campaign."""
+    facts: dict[str, Any] = config.model_dump(mode="json")
+    target = {name: facts["target"][name] for name in ("type", "train_cmd", "eval_cmd", "url")}
+    policy = {name: facts["policy"][name] for name in ("type", "params", "seed")}
+    sections = {"objective": facts["objective"], "target": target, "policy": policy}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+
+
+def assemble(config: Config, around: Surroundings, clocks: Clocks, store: Store) -> Campaign:
+    """Put the parts of a campaign together."""
+    for folder in (config.telemetry.artifacts_dir, config.telemetry.versions_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+    written = Exports(config, store, store.fact("begun_s"))
+    journal = Journal(config, store, written, clocks.now, clocks.shift_s)
+    spans, expected = Spans(), config.comparability.expected_hardware_fingerprint
+    found = around.machine.fingerprint
+    trials = Trials(
+        config=config,
+        journal=journal,
+        bench=Bench(config, around.variables),
+        pool=pool_of(config, around),
+        executor=executors.make(config, spans, around.variables),
+        spans=spans,
+        code=code_of(config, around, store),
+        incomparable=f"ran on {found}, not {expected}" if expected not in (None, found) else "",
+    )
+    return Campaign(config, around, store, journal, Engine(config, journal, trials, threading.Event()))
+
+
+def pool_of(config: Config, around: Surroundings) -> Pool:
+    """What trials share."""
+    pooled, devices = config.controller.parallel, around.machine.devices
+    if not pooled.enabled:
+        return Pool({}, devices if config.target.resources.get(GPU) else (), 1)
+    wanted = int(pooled.resources.get(GPU, 0))
+    names = devices[:wanted] if devices else tuple(map(str, range(wanted)))
+    return Pool(pooled.resources, names if config.target.type == "command" else (), pooled.max_concurrency)
+
+
+def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
+    """The code of the target, where it lies in a repository."""
+    repo = checks.find_repo(config.target.workdir, around.variables)
+    if repo is None:
+        return None
+    paths, policy = config.telemetry, config.policy
+    own = [paths.artifacts_dir, paths.versions_dir, paths.trace_path, paths.ledger_path, config.store_path]
+    own += [path for path in (paths.model_output_dir, paths.timeline_path) if path]
+    code = Code(
+        repo=repo,
+        name=config.name,
+        mutable=_within(policy.mutable_file, repo.root),
+        frozen=_within(policy.frozen_file, repo.root),
+        required_calls=policy.required_calls,
+        is_strict=policy.contract_strict,
+        own=tuple(own),
+    )
+    state = store.fact("code")
+    if state and (policy.diffs or store.fact("kept_diff")):
+        code.branch, code.at, code.tip = state["branch"], state["at"], state["tip"]
+    else:
+        code.begin()
+        with store.transaction():
+            store.set_fact("code", code.state())
+    return code
+
+
+def _within(path: Path | None, root: Path) -> str:
+    return str(path.relative_to(root)) if path and path.is_relative_to(root) else ""

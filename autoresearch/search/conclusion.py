@@ -1,0 +1,87 @@
+"""What became of a trial that ended: its status, its number, and why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoresearch import summary
+from autoresearch.sandbox import files
+from autoresearch.search import metrics
+from autoresearch.search.executors import CANCEL_EXIT, LOGS, METRIC_FILE, Outcome
+from autoresearch.search.metrics import Measured
+from autoresearch.search.proposal import Result, TrialStatus
+from autoresearch.search.store import Entry
+from autoresearch.search.watch import Trail
+
+TAIL_BYTES = 1 << 16
+TAIL_LINES = 30
+
+
+def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Result:
+    """Judge a trial by how it ended and what it left.
+
+    Args:
+        trail: its reports, read to the end.
+        folder: of the trial.
+        metric: name of the objective.
+    """
+    measured = measure(outcome, trail, folder, metric)
+    status, reason, tail = TrialStatus.OK, "", ""
+    if outcome.end != "exited" or outcome.exit_code:
+        status, reason, tail = failure(outcome, trail, folder)
+    elif measured.value is None:
+        status, tail = TrialStatus.INVALID_METRIC, _tail(folder)
+        reason = f"{metric} must be a finite number but is {measured.said!r}" if measured.said else f"no {metric} found"
+    others = dict(measured.others)
+    if status != TrialStatus.OK:
+        others.pop(metric, None)
+    return Result(
+        number=entry.number,
+        proposal=entry.proposal,
+        status=status,
+        metric=measured.value if status == TrialStatus.OK else None,
+        metrics=others,
+        reason=reason,
+        seconds=round(outcome.seconds, 3),
+        reports=list(trail.reports),
+        tail=tail,
+        commit=entry.commit,
+    )
+
+
+def measure(outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Measured:
+    """The numbers of a trial, from its target or from its files."""
+    if outcome.metrics is not None:
+        numbers = {name: value for name, raw in outcome.metrics.items() if (value := metrics.number(raw)) is not None}
+        said = "" if metric in numbers else str(outcome.metrics.get(metric, ""))
+        return Measured(numbers.get(metric), numbers, said)
+    last: dict[str, float] = {}
+    for report in trail.reports[-1:]:
+        last |= report.metrics
+    return metrics.read([folder / log for log in LOGS], folder / METRIC_FILE, last, metric)
+
+
+def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, str, str]:
+    """Status, reason and the lines that explain a trial that did not end well."""
+    if outcome.exit_code == CANCEL_EXIT and outcome.end == "exited" and trail.cancelled:
+        return TrialStatus.CANCELLED, trail.cancelled, ""
+    if outcome.end in ("timeout", "oom", "killed"):
+        return TrialStatus(outcome.end), outcome.why, _tail(folder)
+    if outcome.end != "exited":
+        return TrialStatus.FAILED, outcome.why, _tail(folder)
+    if outcome.exit_code == CANCEL_EXIT:
+        return TrialStatus.FAILED, "left with exit code 42, though nobody cancelled it", _tail(folder)
+    crash = summary.explain(_tail(folder, TAIL_LINES * 4), outcome.exit_code)
+    kinds = {"out of memory": TrialStatus.OOM, "killed": TrialStatus.KILLED}
+    reason = f"exit code {outcome.exit_code}: {crash.why}"
+    return kinds.get(crash.kind, TrialStatus.FAILED), reason, summary.tail(crash.tail, TAIL_LINES)
+
+
+def rejection(entry: Entry, reason: str) -> Result:
+    """The result of a proposal that never ran."""
+    return Result(number=entry.number, proposal=entry.proposal, status=TrialStatus.REJECTED, reason=reason)
+
+
+def _tail(folder: Path, lines: int = TAIL_LINES) -> str:
+    """The end of the last log that says something."""
+    texts: Sequence[str] = [files.read(folder / log, TAIL_BYTES).decode(errors="replace") for log in LOGS]
+    return summary.tail(next((text for text in reversed(texts) if text.strip()), ""), lines)

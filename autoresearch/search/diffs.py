@@ -1,0 +1,161 @@
+"""Diffs as commits: checked and built beside the person's files, run in trees of their own, kept on the branch.
+
+What a diff does when it runs is not covered: it runs with the rights of a trial.
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoresearch.errors import GitFailed, Refused
+from autoresearch.repo import Repo
+from autoresearch.sandbox import files
+from autoresearch.search import reach
+
+MOST_WORDS = 2000
+
+
+@dataclass
+class Code:
+    """The code of a campaign."""
+
+    repo: Repo
+    name: str
+    """Of the campaign; its commits are at refs/autoresearch/search/<name>/NNNN."""
+    mutable: str
+    """The file that diffs may change, from the repository's root; empty: any but the frozen one."""
+    frozen: str = ""
+    required_calls: tuple[str, ...] = ()
+    is_strict: bool = True
+    """Whether a diff may touch the mutable file alone."""
+    own: tuple[Path, ...] = ()
+    """Folders and files of the campaign, which trials do not see beside their code."""
+    branch: str = ""
+    """The person's branch, which keeps move; empty where the head is detached."""
+    at: str = ""
+    """Commit where the campaign left that branch."""
+    tip: str = ""
+    """Commit that diffs are made against."""
+
+    def begin(self) -> None:
+        """Start from the commit that is checked out."""
+        self.branch, self.at = self.repo.branch(), self.repo.resolve("HEAD")
+        self.tip = self.at
+
+    def state(self) -> dict[str, str]:
+        """What the store keeps."""
+        return {"branch": self.branch, "at": self.at, "tip": self.tip}
+
+    def source(self) -> str:
+        """Text of the mutable file at the tip."""
+        return self.repo.show(self.tip, self.mutable) if self.mutable else ""
+
+    def check(self, tip: str, diff: str) -> str:
+        """Why a diff cannot become a commit, in words for its author; empty where it can."""
+        try:
+            self.build(tip, diff, "check")
+        except Refused as error:
+            return str(error)
+        return ""
+
+    def build(self, tip: str, diff: str, message: str) -> str:
+        """The commit that a diff makes of `tip`; nothing but the object database is touched.
+
+        Raises:
+            Refused: it does not apply, touches another file, does not parse, or loses a call that is required.
+        """
+        text = aimed(diff, self.mutable) if self.mutable else diff
+        try:
+            commit = self.repo.with_patch(tip, text if text.endswith("\n") else text + "\n", message)
+        except GitFailed as error:
+            raise Refused(f"the diff must apply to {self.mutable or 'the code'}: {error}"[:MOST_WORDS]) from error
+        changed = self.repo.changed(tip, commit)
+        if not changed:
+            raise Refused("the diff must change something but changes nothing")
+        if self.mutable and self.is_strict and changed != [self.mutable]:
+            raise Refused(f"the diff may change {self.mutable} alone but changes {', '.join(changed)}")
+        if self.frozen in changed:
+            raise Refused(f"{self.frozen} is frozen and must stay as it is")
+        for path in changed:
+            self._check_source(tip, commit, path)
+        return commit
+
+    def _check_source(self, tip: str, commit: str, path: str) -> None:
+        if not path.endswith(".py"):
+            return
+        try:
+            source = self.repo.show(commit, path)
+        except GitFailed as error:
+            raise Refused(f"{path} must stay but the diff removes it") from error
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise Refused(f"{path} must parse after the diff but: {error}") from error
+        if path == self.mutable and self.required_calls:
+            before, required = ast.parse(self.repo.show(tip, path)), set(self.required_calls)
+            lost = (reach.called(before) - reach.called(tree)) & required
+            lost |= (reach.called_anywhere(before) - reach.called_anywhere(tree)) & required
+            if lost:
+                raise Refused(f"{path} must go on calling {', '.join(sorted(lost))}, where it can be reached")
+
+    def lay_out(self, commit: str, folder: Path, workdir: Path) -> Path:
+        """Fill `code/` of a trial's folder with a commit and links to what lies untracked beside it; returns its cwd.
+
+        Args:
+            workdir: of the target, inside the repository.
+        """
+        code = folder / "code"
+        code.mkdir()
+        self.repo.export(commit, [], code)
+        for path in self.repo.untracked():
+            place, original = code / path.rstrip("/"), self.repo.root / path.rstrip("/")
+            is_own = any(original == one or original in one.parents or one in original.parents for one in self.own)
+            if not is_own and not path.startswith(".") and "__pycache__" not in path and not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(original)
+        return code / workdir.relative_to(self.repo.root)
+
+    def clear(self, folder: Path) -> None:
+        """Take a trial's tree away; its commit stays reachable."""
+        files.remove(folder / "code")
+
+    def remember(self, number: int, commit: str) -> None:
+        """Keep a trial's commit reachable."""
+        taken = f"refs/autoresearch/search/{self.name}/{number:04d}"
+        self.repo.run("update-ref", taken, commit)
+
+    def keep(self, commit: str, message: str) -> str:
+        """Make a measured commit the tip, and bring it to the person's branch if that is where the campaign left it.
+
+        Returns:
+            What the person should know; empty where branch and files are as the commit.
+        """
+        self.tip = commit
+        head, branch = self.repo.resolve("HEAD"), self.repo.branch()
+        changed = self.repo.changed(self.at, commit)
+        if not branch or branch != self.branch or head != self.at:
+            return f"kept as {commit[:12]}, not on a branch: yours is no longer where the campaign left it"
+        new = commit
+        if self.repo.parents(commit) != [head]:
+            new = self.repo.with_tree(head, commit, message)
+        left = self.repo.move_branch(branch, head, new, changed)
+        self.at = self.tip = new
+        return f"{', '.join(left)} has newer edits, which stay; the kept text is in {new[:12]}" if left else ""
+
+
+def aimed(diff: str, mutable: str) -> str:
+    """A diff whose headers name the mutable file from the repository's root, where they name the end of its path."""
+    return "\n".join(_aimed(line, mutable) for line in diff.split("\n"))
+
+
+def _aimed(line: str, mutable: str) -> str:
+    for start in ("--- ", "+++ "):
+        path = line.removeprefix(start).partition("\t")[0]
+        bare = path.strip().removeprefix("a/" if start == "--- " else "b/").removeprefix("./")
+        if line.startswith(start) and bare and (mutable == bare or mutable.endswith(f"/{bare}")):
+            return f"{start}{'a' if start == '--- ' else 'b'}/{mutable}"
+    if line.startswith("diff --git ") and len(words := line.split(" ")) == 4:
+        bare = words[2].removeprefix("a/").removeprefix("./")
+        if mutable == bare or mutable.endswith(f"/{bare}"):
+            return f"diff --git a/{mutable} b/{mutable}"
+    return line

@@ -1,0 +1,147 @@
+"""One trial on disk: its folder, its environment by allow-list, its manifest."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoresearch import process
+from autoresearch.sandbox import files
+from autoresearch.search.config import Config
+from autoresearch.search.executors import CONTROL, METRIC_FILE, PROGRESS, Order
+from autoresearch.search.store import Entry
+
+SHIM = Path(__file__).with_name("shim")
+"""On PYTHONPATH of trials: `autoresearch_rl.target.progress`, standard library only."""
+SEEDS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a campaign have in common."""
+
+    config: Config
+    variables: Mapping[str, str]
+    """The environment that trials get a short list of."""
+
+    def folder(self, number: int) -> Path:
+        """Folder of a trial."""
+        return self.config.telemetry.artifacts_dir / f"run-{number:04d}"
+
+    def model_dir(self, number: int) -> Path:
+        """Where a trial saves its model."""
+        shared = self.config.telemetry.model_output_dir
+        return shared / f"run-{number:04d}" if shared else self.folder(number) / "model"
+
+    def seed(self, number: int) -> int:
+        """Seed of a trial: the same for all, since scores of different seeds differ by luck."""
+        return self.config.seed % SEEDS
+
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """Training, and evaluation where that is another command."""
+        target = self.config.target
+        found = [one for one in (target.train_cmd, target.eval_cmd) if one]
+        return tuple(dict.fromkeys(found))
+
+    def make_folders(self, number: int) -> Path:
+        """Make the folders of a trial anew; returns the one that holds the rest."""
+        for place in (self.folder(number), self.model_dir(number)):
+            files.remove(place)
+            place.mkdir(parents=True)
+        return self.folder(number)
+
+    def order(self, entry: Entry, cwd: Path, cost: Mapping[str, float]) -> Order:
+        """How a trial is run."""
+        own = self.contract(entry)
+        return Order(
+            number=entry.number,
+            folder=self.folder(entry.number),
+            cwd=cwd,
+            commands=self.commands(),
+            env=process.environment(self.variables, own, self.config.target.env_passthrough),
+            variables=own,
+            params=entry.proposal.params,
+            timeout_s=self.config.target.timeout_s,
+            resources=cost,
+        )
+
+    def contract(self, entry: Entry) -> dict[str, str]:
+        """The variables by which a trial knows what to do."""
+        folder, seed = self.folder(entry.number), str(self.seed(entry.number))
+        own = {
+            "AR_RUN_DIR": str(folder),
+            "AR_PARAMS_JSON": json.dumps(entry.proposal.params),
+            "AR_MODEL_DIR": str(self.model_dir(entry.number)),
+            "AR_PROGRESS_FILE": str(folder / PROGRESS),
+            "AR_CONTROL_FILE": str(folder / CONTROL),
+            "AR_METRIC_FILE": str(folder / METRIC_FILE),
+            "AR_SEED": seed,
+            "AR_ITER": str(entry.number),
+            "AUTORESEARCH_TRIAL_DIR": str(folder),
+            "AUTORESEARCH_SEED": seed,
+            "PYTHONPATH": str(SHIM),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if entry.devices:
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(entry.devices)
+        return own | {variable_of(name): text_of(value) for name, value in entry.proposal.params.items()}
+
+    def settle_model(self, number: int, version: int | None) -> None:
+        """Where models are kept apart, name a kept one by its version and take any other away."""
+        if shared := self.config.telemetry.model_output_dir:
+            place = self.model_dir(number)
+            if version and place.exists():
+                files.remove(shared / f"v{version:04d}")
+                place.rename(shared / f"v{version:04d}")
+            files.remove(place)
+
+    def write_manifest(self, entry: Entry) -> None:
+        """Put all that is known about a trial into its folder."""
+        facts = {
+            "campaign": self.config.name,
+            "objective": self.config.objective.model_dump(),
+            "commands": self.commands(),
+            "seed": self.seed(entry.number),
+            "refereed": False,
+            **entry.model_dump(mode="json", exclude={"result": {"proposal", "reports"}}),
+        }
+        files.write(self.folder(entry.number) / "manifest.json", json.dumps(facts, indent=1) + "\n")
+
+    def cancel(self, number: int, last_step: float, reason: str) -> None:
+        """Ask a trial to leave, in the words of both dialects."""
+        command: dict[str, Any] = {"action": "cancel", "reason": reason, "cancel": True}
+        command |= {
+            "seq": 1,
+            "run_id": self.config.name,
+            "branch_id": f"run-{number:04d}",
+            "lr_scale": 1.0,
+            "plan": None,
+        }
+        command |= {"issued_step": int(last_step), "effective_step": int(last_step) + 1}
+        path = self.folder(number) / CONTROL
+        aside = path.with_name(f".{path.name}")
+        files.write(aside, json.dumps(command) + "\n")
+        aside.replace(path)
+
+
+def variable_of(name: str) -> str:
+    """Variable that carries a parameter."""
+    return f"AR_PARAM_{name.upper()}"
+
+
+def text_of(value: object) -> str:
+    """A parameter as a variable holds it: `true` and `false` as JSON spells them."""
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def clashes(names: Sequence[str]) -> list[str]:
+    """Names of parameters whose variables would be the same, or no variables at all."""
+    seen: dict[str, str] = {}
+    found = []
+    for name in names:
+        variable = variable_of(name)
+        if variable in seen:
+            found.append(f"{name} and {seen[variable]} would both be {variable}")
+        seen[variable] = name
+    return found

@@ -1,0 +1,212 @@
+"""Trials from the queue to the record: begun where there is room, watched, judged, kept or discarded."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoresearch.errors import Refused
+from autoresearch.search import conclusion, watch
+from autoresearch.search.config import Config
+from autoresearch.search.diffs import Code
+from autoresearch.search.executors import PROGRESS, Executor, Outcome
+from autoresearch.search.guards import Stop
+from autoresearch.search.journal import Journal
+from autoresearch.search.pool import Pool
+from autoresearch.search.proposal import Result, TrialStatus
+from autoresearch.search.spans import Spans
+from autoresearch.search.store import Entry
+from autoresearch.search.trial import Bench
+from autoresearch.search.watch import Trail
+
+MOST_TRIES = 3  # of a trial whose node was lost
+BUDGET_SLACK = 1.1
+
+Done = Callable[[int, Outcome], None]
+
+
+@dataclass
+class Running:
+    """What is known of a trial while it runs."""
+
+    trail: Trail
+    slot: int
+    """Row of the timeline, from 1."""
+    begun_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Trials:
+    """Those of one campaign."""
+
+    config: Config
+    journal: Journal
+    bench: Bench
+    pool: Pool
+    executor: Executor
+    spans: Spans
+    code: Code | None = None
+    """None where no diff can be run."""
+    incomparable: str = ""
+    """Why no score of this run compares with the others; empty where they do."""
+    running: dict[int, Running] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda text: None
+    """Told about every trial that is over."""
+
+    @property
+    def tip(self) -> str:
+        """Commit that diffs are made against."""
+        return self.code.tip if self.code else ""
+
+    def take_over(self, done: Done) -> None:
+        """Go on with what an engine that is gone began, or queue it again."""
+        for entry in self.journal.running():
+            order = self.bench.order(entry, self.config.target.workdir, self.journal.cost())
+            if self.executor.attach(order, entry.handle, done):
+                self.pool.claim(entry.number, self.journal.cost())
+                self.running[entry.number] = Running(Trail(order.folder / PROGRESS), self.free_slot())
+            else:
+                self.journal.requeue(entry, "the search was cut off")
+        newest = max((one for one in self.journal.over if one.version and one.proposal.diff), key=_number, default=None)
+        if self.code and newest and newest.number > self.journal.kept_diff:
+            self.keep_code(newest)
+
+    def begin_queued(self, done: Done) -> None:
+        """Begin what is queued, in order, as long as there is room."""
+        for entry in self.journal.queued():
+            if self.pool.room(self.journal.cost()) == 0:
+                return
+            self.begin(entry, done)
+
+    def begin(self, entry: Entry, done: Done) -> None:
+        """Start a trial, or record why it cannot be."""
+        folder = self.bench.make_folders(entry.number)
+        try:
+            if entry.proposal.rejected:
+                raise Refused(entry.proposal.rejected)
+            commit, cwd = self.prepare_code(entry, folder)
+        except Refused as error:
+            self.record(entry, conclusion.rejection(entry, str(error)))
+            return
+        devices = self.pool.claim(entry.number, self.journal.cost())
+        changes: dict[str, Any] = {"devices": devices, "commit": commit, "tries": entry.tries + 1}
+        entry = self.journal.begin(entry, **changes)  # before there is a process, so that none is forgotten
+        self.bench.write_manifest(entry)
+        self.running[entry.number] = Running(Trail(folder / PROGRESS), self.free_slot())
+        handle = self.executor.submit(self.bench.order(entry, cwd, self.journal.cost()), done)
+        self.journal.begin(entry, handle=handle)
+
+    def prepare_code(self, entry: Entry, folder: Path) -> tuple[str, Path]:
+        """The commit of a trial and where it runs: a tree of its own where diffs are made, else the target's folder.
+
+        Raises:
+            Refused: its diff cannot be run.
+        """
+        workdir = self.config.target.workdir
+        if not self.code:
+            if entry.proposal.diff:
+                raise Refused("a diff needs a target inside a git repository")
+            return "", workdir
+        if not (entry.proposal.diff or self.config.policy.diffs):
+            return self.code.tip, workdir
+        commit = self.code.tip
+        if entry.proposal.diff:
+            commit = self.code.build(entry.base, entry.proposal.diff, entry.proposal.description)
+            self.code.remember(entry.number, commit)
+        return commit, self.code.lay_out(commit, folder, workdir)
+
+    def free_slot(self) -> int:
+        """The first row of the timeline in which no trial runs."""
+        taken = {one.slot for one in self.running.values()}
+        return next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
+
+    def look(self) -> None:
+        """Read the reports of what runs, and ask the hopeless to leave."""
+        for number, one in self.running.items():
+            if not one.trail.read():
+                continue
+            last = one.trail.reports[-1]
+            self.journal.note("progress", {"iter": number, **last.model_dump(exclude_defaults=True)})
+            if self.config.controller.intra_iteration_cancel.enabled and not one.trail.cancelled:
+                self.weigh(number, one.trail)
+
+    def weigh(self, number: int, trail: Trail) -> None:
+        """Ask a trial to leave if it is hopeless."""
+        objective, rule = self.config.objective, self.config.controller.intra_iteration_cancel
+        peers = [watch.points(one.reports, objective.metric) for one in self.journal.good()]
+        if why := watch.hopeless(trail, self.journal.best_value(), peers, objective, rule):
+            trail.cancelled = why
+            self.bench.cancel(number, trail.reports[-1].step, why)
+            self.executor.control(number)
+            self.journal.note("cancel", {"iter": number, "reason": why})
+
+    def stop(self, *, hard: bool = False) -> None:
+        """End what runs."""
+        for number in list(self.running):
+            self.executor.stop(number, hard=hard)
+
+    def end(self, number: int, outcome: Outcome, stop: Stop | None) -> None:
+        """Record a trial that is over, or queue it again.
+
+        Args:
+            stop: why the campaign ends, if it does.
+        """
+        entry, one = self.journal.entries[number], self.running.pop(number)
+        self.pool.release(number)
+        was_cut_off = outcome.end == "killed" and stop is not None and stop.is_resumable
+        if was_cut_off or (outcome.end == "lost" and entry.tries < MOST_TRIES):
+            self.journal.requeue(entry, outcome.why or "stopped")
+            return
+        if outcome.end == "killed" and stop:
+            outcome = Outcome("killed", outcome.exit_code, outcome.seconds, f"{stop.reason}: {stop.detail}")
+        while one.trail.read():
+            pass
+        folder = self.bench.folder(number)
+        result = conclusion.conclude(entry, outcome, one.trail, folder, self.config.objective.metric)
+        self.record(entry, result)
+        args = {"iter": number, "status": result.status, "metric": result.metric, "devices": entry.devices}
+        self.spans.add("executor.execute", one.begun_s, f"slot {one.slot}", args)
+
+    def record(self, entry: Entry, result: Result) -> None:
+        """Decide, and write all of it down."""
+        incomparable, version = self.incomparable or self.over_budget(result.seconds), None
+        if result.status == TrialStatus.OK and result.metric is not None:
+            best = self.journal.best_value()
+            if incomparable and self.config.comparability.strict:
+                result.reason = incomparable
+            elif self.config.objective.is_better(result.metric, best):
+                result.decision, version = "keep", self.journal.next_version()
+            else:
+                result.reason = f"does not beat {best!r}"
+        self.bench.settle_model(entry.number, version)
+        entry = self.journal.finish(entry, result, version=version, comparable=incomparable)
+        self.bench.write_manifest(entry)
+        number = "" if result.metric is None else f" {result.metric:.6g}"
+        self.say(f"trial {entry.number} {result.status}{number} {result.decision}: {entry.proposal.description[:100]}")
+        if self.code:
+            self.code.clear(self.bench.folder(entry.number))
+            if version and entry.proposal.diff:
+                self.keep_code(entry)
+
+    def over_budget(self, seconds: float) -> str:
+        """Why the time that a trial took makes its score another's; empty where it does not."""
+        rules = self.config.comparability
+        if rules.budget_mode != "fixed_wallclock" or rules.expected_budget_s is None:
+            return ""
+        if seconds <= BUDGET_SLACK * rules.expected_budget_s:
+            return ""
+        return f"took {seconds:.0f} s where {rules.expected_budget_s:g} s are expected"
+
+    def keep_code(self, entry: Entry) -> None:
+        """Bring a kept diff to the branch; done again if it was cut off."""
+        assert self.code
+        said = self.code.keep(entry.commit, entry.proposal.description)
+        self.journal.save_code(self.code.state(), entry.number)
+        if said:
+            self.journal.note("notice", {"iter": entry.number, "text": said})
+            self.say(f"note: {said}")
+
+
+def _number(entry: Entry) -> int:
+    return entry.place or 0
