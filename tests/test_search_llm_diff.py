@@ -165,6 +165,16 @@ def test_llm_diff_rationale_is_one_line_that_a_terminal_can_show(stub):
     assert found.description.startswith("two lines [31mxxx") and len(found.description) == 300
 
 
+def test_llm_diff_keeps_away_from_bytes_that_are_no_text(stub):
+    history = before().model_copy(update={"source": f"# caf\udce9\n{SOURCE}x = 1\n"})
+    stub.say(
+        change({"find": "from prepare", "replace": "# x\nfrom prepare"}), change({"find": "x = 1", "replace": "x = 2"})
+    )
+    found = propose(policy(stub), history)
+    assert "+x = 2" in found.diff and not found.rejected
+    assert "# caf?" in stub.requests[0].text and "no UTF-8" in asked_for(stub.requests[1])
+
+
 def test_llm_diff_state_is_restored(stub):
     stub.say(change(FASTER))
     first = policy(stub)

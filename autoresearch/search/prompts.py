@@ -83,6 +83,11 @@ def trajectory(reports: list[Report], metric: str) -> list[tuple[float, float]]:
     return points[::-1][::stride][::-1]
 
 
+def file(name: str, text: str) -> str:
+    """A file as it is; bytes that are no UTF-8 show as question marks."""
+    return f"# {name}\n```\n{text.encode(errors='replace').decode()}\n```\n\n"
+
+
 def line(text: str) -> str:
     """What a model says, as one line of bounded length that a terminal can show."""
     return "".join(one for one in " ".join(text.split()) if one.isprintable())[:MOST_WHY_CHARS]

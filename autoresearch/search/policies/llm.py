@@ -95,8 +95,9 @@ class Llm:
 class Sieve:
     """Keeps of each answer what can be used, and says what is wrong with the rest."""
 
-    def __init__(self, untried: Untried, wanted: int):
-        self.untried, self.wanted = untried, wanted
+    def __init__(self, untried: Untried, wanted: int, fewest: int | None = None):
+        """Take up to `wanted` ideas of an answer, which must hold `fewest` (by default all of them)."""
+        self.untried, self.wanted, self.fewest = untried, wanted, wanted if fewest is None else fewest
         self.found: list[tuple[dict[str, Any], str]] = []
         """Of the answer with most of them: usable combinations and why they were proposed."""
 
@@ -113,8 +114,8 @@ class Sieve:
                 faults.append(f"proposal {place}: {fault}")
             else:
                 found.append((params, prompts.line(idea.rationale)))
-        if len(batch.proposals) < self.wanted:
-            faults.append(f"there must be {self.wanted} proposals but there are {len(batch.proposals)}")
+        if len(batch.proposals) < self.fewest:
+            faults.append(f"there must be {self.fewest} proposals but there are {len(batch.proposals)}")
         if len(found) > len(self.found):
             self.found = found
         return "; ".join(faults)

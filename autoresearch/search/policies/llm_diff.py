@@ -74,7 +74,7 @@ class LlmDiff:
         user = (
             f"{prompts.guided(self.adviser.guidance())}# Task\n{prompts.objective(wanted)}\n{' '.join(rules)}\n\n"
             f"# Trials\n{prompts.history(history, wanted)}\n\n{_recent(history)}"
-            f"# {draft.name}\n```\n{history.source}\n```\n\n"
+            f"{prompts.file(draft.name, history.source)}"
             "Answer with a rationale of one or two sentences and your change: either `edits`, each with a text `find` "
             "that stands in the file exactly once and its `replace`, and `diff` empty; or `diff`, a unified diff, and "
             "`edits` empty."
@@ -114,6 +114,8 @@ class Draft:
             return "the change must change something but changes nothing"
         if hidden := edits.invisible(source, new):
             return f"the file must hold no invisible characters but would hold {', '.join(hidden[:5])}; write escapes"
+        if any("\ud800" <= one <= "\udfff" for one in self.diff):
+            return f"{self.name} has bytes that are no UTF-8; the change must keep away from the lines that hold them"
         before = [one.proposal for one in self.history.results] + self.history.running
         if any(one.diff == self.diff for one in before):
             return "this very change was tried, or is being tried; think of another"

@@ -67,6 +67,8 @@ def key(params: Mapping[str, Scalar]) -> str:
 
 
 def _settled(domain: Domain, value: Scalar) -> Scalar:
+    if isinstance(domain, Range) and domain.step is not None:
+        return min(domain.values() or [], key=lambda one: abs(float(one) - float(value)))
     if isinstance(domain, Range):
         return value if domain.is_integer else float(value)
     return next(one for one in domain if same(one, value))
