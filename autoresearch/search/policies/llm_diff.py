@@ -112,8 +112,6 @@ class Draft:
         self.diff = edits.unified(source, new, self.name)
         if not self.diff:
             return "the change must change something but changes nothing"
-        if hidden := edits.invisible(source, new):
-            return f"the file must hold no invisible characters but would hold {', '.join(hidden[:5])}; write escapes"
         if any("\ud800" <= one <= "\udfff" for one in self.diff):
             return f"{self.name} has bytes that are no UTF-8; the change must keep away from the lines that hold them"
         before = [one.proposal for one in self.history.results] + self.history.running
