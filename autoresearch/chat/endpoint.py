@@ -1,6 +1,7 @@
 """One request to an OpenAI-compatible server: its deadline, its size, what its failure means.
 
 The SDK sends; it is kept from retrying, redirecting, reading more than a bound, and sending what the environment holds.
+The look-up of a server's name is the one thing that neither the deadline nor `stop` cuts short.
 """
 
 import asyncio
@@ -118,6 +119,7 @@ class Line:
             raise BadConfig(what) from error
         self.sdk: Any = openai
         self.http: Any = sys.modules[openai.DefaultAsyncHttpxClient.__mro__[1].__module__]  # httpx or its successor
+        self.tls = self.http.create_ssl_context()  # reading the certificates takes longer than most of a request
 
     def send(self, body: Mapping[str, Any]) -> Completion:
         """One request.
@@ -153,7 +155,7 @@ class Line:
         async with self.sdk.AsyncOpenAI(
             base_url=self.endpoint.url, api_key=self.endpoint.key or "none", timeout=self.endpoint.timeout_s,
             max_retries=0, default_headers={"Accept-Encoding": "identity"},
-            http_client=self.sdk.DefaultAsyncHttpxClient(event_hooks=hooks, follow_redirects=False),
+            http_client=self.sdk.DefaultAsyncHttpxClient(event_hooks=hooks, follow_redirects=False, verify=self.tls),
         ) as client:  # fmt: skip
             response = await client.chat.completions.with_raw_response.create(model=self.endpoint.model, **body)
             return bytes(response.content)
