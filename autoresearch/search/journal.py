@@ -12,6 +12,7 @@ from autoresearch.search.spans import Spans
 from autoresearch.search.store import Entry, Event, Store
 
 MOST_REPORTS = 128  # of one trial, in the store
+DURABLE_S = 1.0  # to wait for the disk costs milliseconds; a shorter trial is sooner run again after a loss of power
 
 
 class Journal:
@@ -150,13 +151,13 @@ class Journal:
         self.exports.add_events([event])
 
     def finish(self, entry: Entry, result: Result, **changes: Any) -> Entry:
-        """Write down a trial that is over; it is on the disk when this returns."""
+        """Write down a trial that is over; of one that took time it is on the disk when this returns."""
         result.reports = thinned(result.reports)
         place = len(self.over) + 1
         over = entry.model_copy(update={"state": "over", "handle": {}, "result": result, "place": place, **changes})
         spent_s, gpu_s = self.spent_s(), self.gpu_s + self._cost(entry) * result.seconds
         body = result.model_dump(mode="json", exclude={"proposal", "reports", "number"}) | {"version": over.version}
-        with self.store.transaction(durable=True):
+        with self.store.transaction(durable=result.seconds > DURABLE_S):
             self.store.put(over)
             self.store.put_reports(entry.number, result.reports)
             self.store.set_fact("spent_s", spent_s)

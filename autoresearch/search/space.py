@@ -1,6 +1,7 @@
 """The parameters that are searched: by name a list of choices, or a range of floats or integers."""
 
 import math
+import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -124,6 +125,10 @@ class Space(RootModel[dict[str, Domain]]):
         """The first choice, or the lower bound, of each."""
         return {name: domain.low if isinstance(domain, Range) else domain[0] for name, domain in self.items()}
 
+    def draw(self, generator: random.Random) -> dict[str, Scalar]:
+        """A uniform draw; over orders of magnitude where a range is searched by those."""
+        return {name: _draw(domain, generator) for name, domain in self.items()}
+
     def problems(self, params: Mapping[str, Any]) -> list[str]:
         """What is wrong with a combination, in words; empty where it lies in the space."""
         found = [f"{name} is no parameter; known: {', '.join(self.root)}" for name in params if name not in self.root]
@@ -137,6 +142,13 @@ class Space(RootModel[dict[str, Domain]]):
             elif not any(same(params[name], one) for one in domain):
                 found.append(f"{name} must be one of {', '.join(map(repr, domain))} but got {params[name]!r}")
         return found
+
+
+def _draw(domain: Domain, generator: random.Random) -> Scalar:
+    values = choices(domain)
+    if isinstance(domain, Range) and (values is None or domain.log):
+        return domain.at(generator.random())
+    return generator.choice(values or [domain.low if isinstance(domain, Range) else domain[0]])
 
 
 def choices(domain: Domain) -> list[Scalar] | None:

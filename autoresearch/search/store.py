@@ -1,7 +1,6 @@
 """One SQLite file per campaign: trials, reports, state of the policy, events; what is committed survives any kill.
 
-Commits reach the disk at once where a trial ended (a result is lost with the power only if the disk lies), else when
-SQLite writes its log back; a process that is killed loses nothing either way.
+A process that is killed loses nothing; with the power goes what was not committed as durable in the last moments.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Optuna's samplers by ask and tell: random, TPE, CMA-ES. The study lives in memory and is made again from the store.
+"""Optuna's samplers by ask and tell: TPE and CMA-ES. The study lives in memory and is made again from the store.
 
 A sampler is seeded anew for every batch, by the number of trials before it, so that a search that was cut off goes on
 as it would have gone. CMA-ES is the sum of its past: its draws are repeated, the others' are taken as recorded.
@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -47,10 +47,10 @@ class Axis:
         return next(place for place, one in enumerate(self.places) if same(one, value)) if self.places else value
 
 
-class Random:
-    """Uniform draws; what the other samplers share is here too."""
+class Tpe:
+    """Tree-structured Parzen estimator; points that still run count as bad, so that a batch spreads out."""
 
-    source = "random"
+    source = "tpe"
     redraws = False
     """Whether the past is drawn again, since the sampler keeps its state in its own trials."""
 
@@ -72,7 +72,7 @@ class Random:
 
     def sampler(self, seed: int) -> BaseSampler:
         """A fresh sampler."""
-        return RandomSampler(seed=seed)
+        return TPESampler(seed=seed, constant_liar=True)
 
     def propose(self, count: int, history: History) -> list[Proposal]:
         """Draw a batch."""
@@ -140,17 +140,7 @@ class Random:
             self.tell(result)
 
 
-class Tpe(Random):
-    """Tree-structured Parzen estimator; points that still run count as bad, so that a batch spreads out."""
-
-    source = "tpe"
-
-    def sampler(self, seed: int) -> BaseSampler:
-        """A fresh sampler."""
-        return TPESampler(seed=seed, constant_liar=True)
-
-
-class Cmaes(Random):
+class Cmaes(Tpe):
     """CMA-ES over all numbers, choices of numbers among them; texts and booleans are drawn at random."""
 
     source = "cmaes"
