@@ -221,7 +221,7 @@ def test_chat_ends_a_request_at_its_deadline_however_the_server_dawdles(stub, fa
     stub.always = fault
     begun = time.monotonic()
     assert asked.failure().status == "timeout"
-    assert len(stub.requests) == 2 and time.monotonic() - begun < 3
+    assert len(stub.requests) == 2 and time.monotonic() - begun < 10
 
 
 def test_chat_stops_in_the_midst_of_a_request(stub, asked):
@@ -230,7 +230,7 @@ def test_chat_stops_in_the_midst_of_a_request(stub, asked):
     begun = time.monotonic()
     with pytest.raises(Interrupted):
         asked()
-    assert time.monotonic() - begun < 3 and asked.calls[0].status == "stopped"
+    assert time.monotonic() - begun < 10 and asked.calls[0].status == "stopped"
 
 
 def test_chat_stops_while_it_waits_to_ask_again(stub):
@@ -242,7 +242,7 @@ def test_chat_stops_while_it_waits_to_ask_again(stub):
     begun = time.monotonic()
     with pytest.raises(Interrupted):
         chat.ask(ASKED, Rate)
-    assert time.monotonic() - begun < 5 and len(stub.requests) == 1 and calls[0].status == "stopped"
+    assert time.monotonic() - begun < 10 and len(stub.requests) == 1 and calls[0].status == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_answer_that_does_not_fit_is_refused_in_few_words(text, complaint):
     with pytest.raises(ValueError, match=r"rate|holds") as refused:
         parse(text, Rate)
     assert complaint in str(refused.value) and len(str(refused.value)) < 300
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
 
 
 def test_chat_quotes_what_was_wrong_until_the_answer_fits(stub, asked):

@@ -131,7 +131,7 @@ def test_diff_that_is_hostile_or_broken_is_refused_in_words(code, evil, words):
     begun = time.monotonic()
     complaint = code.check(code.tip, evil)
     assert words in complaint and len(complaint) < 2000
-    assert str(code.repo.root) not in complaint and time.monotonic() - begun < 5
+    assert str(code.repo.root) not in complaint and time.monotonic() - begun < 10
 
 
 def test_diff_that_is_binary_is_held_to_the_same(code):

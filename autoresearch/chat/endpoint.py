@@ -184,7 +184,7 @@ class Line:
     def _refusal(self, error: Any) -> Exception:
         """What an HTTP status means for us."""
         status = error.status_code
-        words = self.endpoint.clean(f"HTTP {status}: {error.message}")
+        words = self.endpoint.clean(f"HTTP {status}: {error.message.removeprefix(f'Error code: {status} - ')}")
         if status in PASSING or status >= 500:
             return Passing(f"http {status}", words, retry_after_s(error.response.headers))
         what = f"{self.endpoint} must answer but: {words}{LASTING.get(status, '')}"

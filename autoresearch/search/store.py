@@ -132,7 +132,7 @@ class Store:
         Raises:
             Damaged: a row is not what was written.
         """
-        reports: dict[int, list[Report]] = Field(default_factory=dict)
+        reports: dict[int, list[Report]] = {}
         for trial, text in self.connection.execute("SELECT trial, report FROM reports ORDER BY trial, place"):
             reports.setdefault(trial, []).append(Report.model_validate_json(text))
         found = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoresearch.search.proposal import History, Result
-from autoresearch.search.space import Domain, Range, Scalar, Space, choices, same
+from autoresearch.search.space import Domain, Range, Scalar, Space, same
 
 DRAWS = 200  # random ones, before a finite space is searched from its beginning
 
@@ -43,7 +43,7 @@ class Untried:
         """Take a random one, always the same for a seed; None where nothing is left."""
         generator = random.Random(seed)
         for _ in range(DRAWS):
-            found = {name: _draw(domain, generator) for name, domain in self.space.items()}
+            found = self.space.draw(generator)
             if not self.fault(found):
                 return self.take(found)
         cells = (self.space.cell(number) for number in range(self.space.size() or 0))
@@ -72,10 +72,3 @@ def _settled(domain: Domain, value: Scalar) -> Scalar:
     if isinstance(domain, Range):
         return value if domain.is_integer else float(value)
     return next(one for one in domain if same(one, value))
-
-
-def _draw(domain: Domain, generator: random.Random) -> Scalar:
-    values = choices(domain)
-    if isinstance(domain, Range) and (values is None or domain.step is None):
-        return domain.at(generator.random())
-    return generator.choice(values or [])
