@@ -1,5 +1,6 @@
 """Asking a language model: what is retried, what is corrected, what is refused, and what never leaks."""
 
+import gzip
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from autoresearch.chat.answer import parse
 from autoresearch.errors import BadConfig, ChatFailed, Interrupted
 
 KEY = "sk-very-secret-0123456789"
+GOOD = Answer('{"rate": 0.1}')
 ASKED = [{"role": "system", "content": "You tune."}, {"role": "user", "content": "Which rate?"}]
 
 
@@ -115,7 +117,7 @@ def test_chat_falls_back_to_the_prompt_for_servers_that_take_no_schema(stub, ask
     assert "response_format" not in stub.requests[1].body
     assert "Which rate?" in stub.requests[1].text and '"required": ["rate", "why"]' in stub.requests[1].text
     assert asked().rate == 0.25
-    assert len(stub.requests) == 3  # the server is not tried with a schema again
+    assert "response_format" not in stub.requests[2].body  # the server is not tried with a schema again
 
 
 def test_chat_tries_the_schema_again_when_the_400_was_about_something_else(stub, asked):
@@ -191,8 +193,8 @@ def test_chat_does_not_ask_sooner_than_told_when_that_is_too_late(stub, asked):
         Answer(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'),
         Answer(body=b"[" * 100_000, status=500),
         Answer(body=b"\xff" * 10, status=500, headers={"Content-Type": "text/plain; charset=hex"}),
-        Answer('{"rate": 0.5}', headers={"Content-Encoding": "gzip"}),
-        Answer(body=b"x" * (endpoint.MOST_BYTES + 1)),
+        Answer(body=gzip.compress(chat_stub.body_of(GOOD, {"model": "x"})), headers={"Content-Encoding": "gzip"}),
+        Answer('{"rate": 0.1}' + " " * endpoint.MOST_BYTES),
         Answer(body=b"x" * (endpoint.MOST_BYTES + 1), status=500),
         Answer(
             body=b"x" * (endpoint.MOST_BYTES + 1), status=400, headers={"Content-Length": "", "Connection": "close"}
@@ -304,6 +306,19 @@ def test_chat_lets_the_caller_refuse_an_answer(stub, asked):
     stub.say({"rate": 0.5}, {"rate": 0.25})
     assert asked(check=lambda value: "0.5 was tried" if value.rate == 0.5 else "").rate == 0.25
     assert "Refused: 0.5 was tried" in stub.requests[1].text
+
+
+def test_chat_tells_the_model_no_more_than_the_beginning_of_a_complaint(stub, asked):
+    stub.say({"rate": 0.5}, {"rate": 0.25})
+    asked(check=lambda value: "wrong " * 9999 if value.rate == 0.5 else "")
+    assert len(stub.requests[1].text) < 10_000
+
+
+def test_chat_lets_a_fault_of_the_caller_through(stub, asked):
+    stub.say({"rate": 0.5})
+    with pytest.raises(ValueError, match="invalid literal"):
+        asked(check=lambda value: str(int("x")))
+    assert len(stub.requests) == 1
 
 
 def test_chat_tells_the_model_that_it_was_cut_off_or_refused(stub, asked):

@@ -14,7 +14,7 @@ from autoresearch.chat.endpoint import Choice, Endpoint, Line, Passing
 from autoresearch.errors import ChatFailed, Interrupted
 
 NO_SCHEMA = ("http 400", "http 422")  # what servers answer that take none; DeepSeek has used both
-QUOTED_CHARS = 8000  # of a refused answer that goes back to the model
+QUOTED_CHARS = 8000  # of a refused answer that goes back to the model, and of what is wrong with it
 
 Message = dict[str, str]
 """`role` (system, user or assistant) and `content`."""
@@ -113,12 +113,13 @@ class Chat:
             text = choice.message.content or ""
             try:
                 value = parse(text, schema)
+            except ValueError as error:
+                complaint = _explained(str(error), choice)
+            else:
                 complaint = check(value)
                 if not complaint:
                     return Reply(value, text)
-            except ValueError as error:
-                complaint = _explained(str(error), choice)
-            again = f"Refused: {complaint}\nCorrect this, and answer with the whole JSON object again."
+            again = f"Refused: {complaint[:QUOTED_CHARS]}\nCorrect this, and answer with the whole JSON object again."
             talk += [{"role": "assistant", "content": text[:QUOTED_CHARS]}, {"role": "user", "content": again}]
         what = f"{self.endpoint} must give an acceptable answer but gave none in {1 + self.endpoint.num_corrections}"
         raise ChatFailed(f"{what}: {self.endpoint.clean(complaint)}", "invalid")

@@ -68,14 +68,11 @@ class Adviser:
         if error.lasting:
             raise error
         self._note(True)
-        num, most = sum(self.failed), len(self.failed) / 2
-        if len(self.failed) >= FEWEST and num > most:
-            what = (
-                f"the language model must answer at least half of the questions but failed {num} of {len(self.failed)}"
-            )
-            raise ChatFailed(
-                f"{what}; mend policy.llm_*, then `run` again goes on; the last: {error}", error.status, True
-            )
+        num = sum(self.failed)
+        if len(self.failed) >= FEWEST and num > len(self.failed) / 2:
+            what = f"the language model must answer half of the questions but failed {num} of {len(self.failed)}"
+            mend = "mend policy.llm_*, then `run` again goes on"
+            raise ChatFailed(f"{what}; {mend}; the last: {error}", error.status, lasting=True)
 
     def tokens(self) -> dict[str, object]:
         """Tokens of the last question."""

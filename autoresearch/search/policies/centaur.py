@@ -52,7 +52,7 @@ class Centaur(Cmaes):
             except ChatFailed as error:
                 assert self.adviser
                 self.adviser.fell_back(error)
-                failure = f"left to CMA-ES, for the language model failed: {error}"
+                failure = prompts.line(f"left to CMA-ES, for the language model failed: {error}")
             self.num_offered += room
         self.chosen |= {self.num_drawn + place: params for place, (params, _) in enumerate(points)}
         found = super().propose(count, history)

@@ -87,7 +87,7 @@ class Llm:
             params = untried.draw(f"{self.config.policy.seed} {self.num_draws}")
             self.num_draws += 1
             if params is not None:
-                why = f"random, for the language model failed: {error}"
+                why = prompts.line(f"random, for the language model failed: {error}")
                 found.append(Proposal(params=params, source="llm_fallback", rationale=why))
         return found
 
@@ -142,12 +142,9 @@ def _schema(domain: Domain) -> dict[str, Any]:
 
 def whole(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     """A combination in which 8.0 is 8 where an integer is wanted, for models write both."""
-    return {
-        name: int(value)
-        if isinstance(domain := space.root.get(name), Range)
-        and domain.is_integer
-        and isinstance(value, float)
-        and value.is_integer()
-        else value
-        for name, value in params.items()
-    }
+    return {name: _whole(space.root.get(name), value) for name, value in params.items()}
+
+
+def _whole(domain: Domain | None, value: Any) -> Any:
+    is_integer = isinstance(domain, Range) and domain.is_integer
+    return int(value) if is_integer and isinstance(value, float) and value.is_integer() else value

@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from autoresearch.search.proposal import History, Result
+from autoresearch.search.proposal import History, Result, TrialStatus
 from autoresearch.search.space import Domain, Range, Scalar, Space, same
 
 DRAWS = 200  # random ones, before a finite space is searched from its beginning
@@ -52,7 +52,7 @@ class Untried:
 
 def is_of_this_code(result: Result, history: History) -> bool:
     """Whether a trial ran the code that the next one will run; true where no code changes."""
-    ran = result.status != "rejected"
+    ran = result.status != TrialStatus.REJECTED
     return ran and (not history.tip or not result.commit or result.commit == history.tip)
 
 
