@@ -113,10 +113,10 @@ def test_hybrid_forgets_lockouts_once_code_runs(stub):
     assert told == "p" + "cc" + "p" + "cc" + "cc" + "p" + "c"
 
 
-def test_hybrid_cancelled_code_is_no_failure(stub):
+def test_hybrid_cancelled_code_is_neither_a_failure_nor_a_success(stub):
     settings = {"hybrid_param_explore_iters": 0, "stall_threshold": 1, "diff_failure_limit": 2}
-    campaign = Campaign(stub, settings)
-    assert campaign.run("worse", *["cancelled"] * 4) == "p" + "cccc"
+    assert Campaign(stub, settings).run("worse", *["cancelled"] * 4) == "p" + "cccc"
+    assert Campaign(stub, settings).run("worse", "failed", "cancelled", "failed", "worse") == "p" + "ccc" + "p"
 
 
 def test_hybrid_turns_to_code_when_a_finite_space_is_exhausted(stub):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import chat_stub
@@ -202,6 +203,15 @@ def test_llm_fallback_draws_what_is_left_of_a_finite_space(stub):
     assert len({json.dumps(one.params) for one in running}) == 6
 
 
+def test_untried_finds_the_last_cell_of_a_large_space():
+    untried = Untried(Space.model_validate({"a": {"low": 0, "high": 4999}}), past())
+    for number in range(5000):
+        if number != 4321:
+            untried.take({"a": number})
+    assert untried.left() == 1
+    assert untried.draw("1") == {"a": 4321} and untried.draw("1") is None and untried.left() == 0
+
+
 def test_llm_campaign_ends_when_most_questions_fail(stub):
     made = policy(stub)
     stub.say(*[batch(GOOD | {"depth": depth}) for depth in (2, 3)])
@@ -211,6 +221,16 @@ def test_llm_campaign_ends_when_most_questions_fail(stub):
     with pytest.raises(ChatFailed, match=r"failed 3 of 5.*HTTP 500") as failed:
         made.propose(1, past())
     assert KEY not in str(failed.value)
+
+
+def test_llm_campaign_ends_by_the_latest_questions_alone(stub):
+    made = policy(stub)
+    made.adviser.failed = [False] * 10
+    made.adviser.chat.endpoint = replace(made.adviser.endpoint, num_retries=0)
+    stub.always = Answer("down", status=500)
+    assert [made.propose(1, past())[0].source for _ in range(5)] == ["llm_fallback"] * 5
+    with pytest.raises(ChatFailed, match="failed 6 of 10"):
+        made.propose(1, past())
 
 
 def test_llm_campaign_goes_on_when_few_questions_fail(stub):

@@ -89,7 +89,7 @@ def hunks(diff: str, path: str) -> list[Hunk]:
     body: list[str] = []
     line = -1  # no place has begun
     for row in [*source_lines(fenced[1] if fenced else diff), "@@"]:
-        header = row.startswith(("--- ", "+++ ")) and not _belongs(row, body, line)
+        header = _is_header(row, in_hunk=line >= 0)
         if row.startswith(("@@", *PREAMBLE, *BEYOND_TEXT, "GIT binary patch")) or header:
             if line >= 0 and body:
                 found.append(_hunk(line, body))
@@ -109,9 +109,10 @@ def hunks(diff: str, path: str) -> list[Hunk]:
     return found
 
 
-def _belongs(row: str, body: Sequence[str], line: int) -> bool:
-    """Whether a row like `--- x` is a deleted `-- x`: a header comes before the first hunk, or after `diff --git`."""
-    return line >= 0 and not re.match(r"(--- (a/|/dev/null)|\+\+\+ (b/|/dev/null))", row)
+def _is_header(row: str, in_hunk: bool) -> bool:
+    """Whether a row names a file; within a hunk, `--- x` deletes `-- x` unless the name is spelt as git does."""
+    names = r"--- (a/|/dev/null)|\+\+\+ (b/|/dev/null)" if in_hunk else r"--- |\+\+\+ "
+    return re.match(names, row) is not None
 
 
 def _check_name(row: str, path: str) -> None:

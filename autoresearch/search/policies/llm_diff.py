@@ -16,6 +16,7 @@ from autoresearch.search.proposal import History, Proposal, Result
 SOURCE = "llm_diff"
 NUM_DIFFS = 3  # of the latest changes, shown as they were
 MOST_DIFF_CHARS = 3000
+MOST_FAULT_CHARS = 2000
 SYSTEM = f"""You improve a machine learning experiment by changing one of its files.
 Make one change at a time, of the kind that the trials so far speak for: an idea, not a reshuffle of constants.
 The file must still parse, run within its time, and print its metric. {prompts.DATA}"""
@@ -95,7 +96,7 @@ class Draft:
     def complaint(self, change: Change) -> str:
         """What is wrong with an answer; empty where its diff can be tried."""
         self.diff, self.rationale = "", prompts.line(change.rationale)
-        self.fault = self._take(change)
+        self.fault = self._take(change)[:MOST_FAULT_CHARS]
         return self.fault
 
     def _take(self, change: Change) -> str:
