@@ -1,12 +1,13 @@
 """The combinations of a space that were not tried yet on the code as it now is."""
 
+import itertools
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autoresearch.search.proposal import History, Result, TrialStatus
-from autoresearch.search.space import Domain, Range, Scalar, Space, same
+from autoresearch.search.space import Domain, Range, Scalar, Space, choices, same
 
 DRAWS = 200  # random ones, before a finite space is searched from its beginning
 
@@ -42,12 +43,17 @@ class Untried:
     def draw(self, seed: str) -> Params | None:
         """Take a random one, always the same for a seed; None where nothing is left."""
         generator = random.Random(seed)
-        for _ in range(DRAWS):
-            found = self.space.draw(generator)
-            if not self.fault(found):
-                return self.take(found)
-        cells = (self.space.cell(number) for number in range(self.space.size() or 0))
-        return next((self.take(cell) for cell in cells if not self.fault(cell)), None)
+        drawn = (self.space.draw(generator) for _ in range(DRAWS))
+        found = next((one for one in itertools.chain(drawn, self._cells()) if key(one) not in self.tried), None)
+        return found and self.take(found)
+
+    def _cells(self) -> Iterator[Params]:
+        """All combinations of a finite space, in order."""
+        values = {name: choices(domain) for name, domain in self.space.items()}
+        if None not in values.values():
+            yield from (
+                dict(zip(values, cell, strict=True)) for cell in itertools.product(*filter(None, values.values()))
+            )
 
 
 def is_of_this_code(result: Result, history: History) -> bool:
