@@ -1,8 +1,9 @@
 """Whether a running trial can still beat the best: a power law carried on to its last step, with its uncertainty.
 
-A curve a + b (t + t0)^-c is fitted for a bounded set of shapes (c, t0), a and b >= 0 by least squares; t0 lets it be as
-straight as a line or as bent as an exponential. Every shape counts by how well it explains the reports, so that few
-reports leave many futures open. A jump that nothing announces (a late decay of the learning rate) is not foreseen.
+Curves a + b (t + t0)^-c are fitted for a bounded set of shapes (c, t0), a and b >= 0 by least squares; t0 lets a shape be
+as straight as a line or as bent as an exponential, and a negative c lets the fall become steeper. Every shape counts by
+how well it explains the reports, so that few reports leave many futures open; of all reports and the newer half of them,
+the more hopeful view decides. A fall that nothing announces (a late decay of the learning rate) is not foreseen.
 """
 
 import math
@@ -12,10 +13,18 @@ from typing import Literal, NamedTuple
 
 Direction = Literal["min", "max"]
 
-EXPONENTS = (0.15, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0, 8.0, 16.0)
-SHIFTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the whole length
-MOST_POINTS = 48
-MODEL_FRAC = 0.15  # of the change that is still expected: what no shape of the set explains
+DECELERATING = tuple((c, t0) for c in (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0) for t0 in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0))
+STEADY = ((-1.0, 0.0), (-1.5, 0.0), (-2.0, 0.0))
+SHAPES = {  # exponent and shift (as a share of the whole length), with their weights: both kinds are as likely at first
+    **dict.fromkeys(DECELERATING, 0.5 / len(DECELERATING)),
+    **dict.fromkeys(STEADY, 0.5 / len(STEADY)),
+}
+MOST_POINTS = 40
+MODEL_FRAC = 0.3  # of the change that is still expected: what no shape of the set explains
+PARAMETERS = 3
+LEAST_NOISE = 0.01  # of the range of the reports: five points that happen to lie on a curve prove nothing
+LEAST_POINTS = 5
+CORRELATION = 4.0  # reports that say as much as one independent one
 LEAST_PEERS = 3
 
 
@@ -26,7 +35,7 @@ class Point(NamedTuple):
     value: float
 
 
-class Shape(NamedTuple):
+class Fit(NamedTuple):
     """One fitted curve, in the sense that less is better."""
 
     error: float
@@ -41,54 +50,63 @@ def probability(points: Sequence[Point], step_target: float, best: float, direct
     """The probability that the value at `step_target` beats `best`.
 
     Args:
-        points: reports so far, by step; three or more.
+        points: reports so far, by step.
 
     Returns:
-        1 where a report already does, or where the reports do not reach beyond one step.
+        1 where a report already does, or where there are too few of them to say anything.
     """
     sign = 1.0 if direction == "min" else -1.0
-    best *= sign
-    line = _since_worst([Point(one.step, sign * one.value) for one in points])
-    if min(one.value for one in line) < best or len({one.step for one in line}) < 3:
+    line = [Point(one.step, sign * one.value) for one in points]
+    if not line or min(one.value for one in line) < sign * best:
         return 1.0
-    shapes = [_fit(line, step_target, exponent, shift) for exponent in EXPONENTS for shift in SHIFTS]
-    least, now = min(shape.error for shape in shapes), line[-1].value
-    scale = max(one.value for one in line) - min(one.value for one in line) or abs(now) or 1.0
-    noise = max(least / max(1, len(line) - 4), (1e-3 * scale) ** 2)
-    chance, total = 0.0, 0.0
-    for shape in shapes:
-        weight = math.exp(-(shape.error - least) / (2 * noise))
-        spread = math.sqrt(noise * (1 + shape.leverage) + (MODEL_FRAC * (now - shape.end)) ** 2)
-        chance += weight * _normal((best - shape.end) / spread)
-        total += weight
-    return chance / total
+    line = _since_worst(line)
+    if len({one.step for one in line}) < LEAST_POINTS:
+        return 1.0
+    newer = line[-max(LEAST_POINTS, len(line) // 2) :]
+    return max(_chance(view, step_target, sign * best) for view in (line, newer))
 
 
-def _since_worst(points: list[Point]) -> list[Point]:
+def _since_worst(line: list[Point]) -> list[Point]:
     """From the worst report of the first half on, thinned: what came before was warm-up."""
-    first_half = points[: max(1, len(points) // 2)]
+    first_half = line[: max(1, len(line) // 2)]
     begin = max(range(len(first_half)), key=lambda place: first_half[place].value)
-    line = points[begin:]
+    line = line[begin:]
     if len(line) <= MOST_POINTS:
         return line
     return [line[round(place * (len(line) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
 
 
-def _fit(points: Sequence[Point], step_target: float, exponent: float, shift: float) -> Shape:
+def _chance(line: Sequence[Point], step_target: float, best: float) -> float:
+    """The same of some reports, less being better."""
+    fits = [(_fit(line, step_target, *shape), weight) for shape, weight in SHAPES.items()]
+    least, now = min(fit.error for fit, _ in fits), line[-1].value
+    scale = max(one.value for one in line) - min(one.value for one in line) or abs(now) or 1.0
+    noise = max(least / (len(line) - PARAMETERS), (LEAST_NOISE * scale) ** 2)
+    few = (len(line) - 1) / (len(line) - PARAMETERS - 1)  # what few points leave unsaid about the noise itself
+    chance, total = 0.0, 0.0
+    for fit, weight in fits:
+        weight *= math.exp(-(fit.error - least) / (2 * CORRELATION * noise))
+        variance = noise * (1 + CORRELATION * fit.leverage) + (MODEL_FRAC * (now - fit.end)) ** 2
+        chance += weight * _normal((best - fit.end) / math.sqrt(few * variance))
+        total += weight
+    return chance / total
+
+
+def _fit(line: Sequence[Point], step_target: float, exponent: float, shift: float) -> Fit:
     """Least squares of a + b x over the points, b >= 0, for one shape x(t)."""
-    length = max(step_target, points[-1].step)
+    length, sign = max(step_target, line[-1].step), 1.0 if exponent > 0 else -1.0
 
     def basis(step: float) -> float:
-        return float(((step / length + shift + 1e-3) / (1 + shift)) ** -exponent)
+        return sign * float(((step / length + shift + 1e-3) / (1 + shift)) ** -exponent)
 
-    values, bent = [one.value for one in points], [basis(one.step) for one in points]
+    values, bent = [one.value for one in line], [basis(one.step) for one in line]
     mean, middle = statistics.fmean(values), statistics.fmean(bent)
-    spread = sum((one - middle) ** 2 for one in bent)
+    spread = sum((x - middle) ** 2 for x in bent)
     slope = sum((x - middle) * (y - mean) for x, y in zip(bent, values, strict=True)) / spread if spread else 0.0
     slope = max(0.0, slope)
     error = sum((y - mean - slope * (x - middle)) ** 2 for x, y in zip(bent, values, strict=True))
     away = basis(length) - middle
-    return Shape(error, mean + slope * away, 1 / len(points) + (away**2 / spread if spread else 0.0))
+    return Fit(error, mean + slope * away, 1 / len(line) + (away**2 / spread if spread else 0.0))
 
 
 def _normal(z: float) -> float:
@@ -105,11 +123,8 @@ def is_below_median(points: Sequence[Point], peers: Sequence[Sequence[Point]], d
         False while fewer than three of them reported by this step.
     """
     step, sign = points[-1].step, 1.0 if direction == "min" else -1.0
-    averages = [
-        statistics.fmean(reached)
-        for peer in peers
-        if (reached := [sign * one.value for one in peer if one.step <= step])
-    ]
+    reached = [[sign * one.value for one in peer if one.step <= step] for peer in peers]
+    averages = [statistics.fmean(values) for values in reached if values]
     if len(averages) < LEAST_PEERS:
         return False
     return min(sign * one.value for one in points) > statistics.median(averages)
