@@ -4,15 +4,18 @@ What a diff does when it runs is not covered: it runs with the rights of a trial
 """
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoresearch import knobs
 from autoresearch.errors import GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.sandbox import files
-from autoresearch.search import reach
+from autoresearch.search import edits, reach
 
 MOST_WORDS = 2000
+MOST_CHARS = 1 << 20  # of a diff
 
 
 @dataclass
@@ -64,11 +67,14 @@ class Code:
         Raises:
             Refused: it does not apply, touches another file, does not parse, or loses a call that is required.
         """
+        if len(diff) > MOST_CHARS:
+            raise Refused(f"a diff must have at most {MOST_CHARS:,} characters but has {len(diff):,}")
         text = aimed(diff, self.mutable) if self.mutable else diff
         try:
             commit = self.repo.with_patch(tip, text if text.endswith("\n") else text + "\n", message)
         except GitFailed as error:
-            raise Refused(f"the diff must apply to {self.mutable or 'the code'}: {error}"[:MOST_WORDS]) from error
+            words = str(error).partition(f"{self.repo.root}: ")[2]
+            raise Refused(f"the diff must apply to {self.mutable or 'the code'}: {words}"[:MOST_WORDS]) from error
         changed = self.repo.changed(tip, commit)
         if not changed:
             raise Refused("the diff must change something but changes nothing")
@@ -81,22 +87,40 @@ class Code:
         return commit
 
     def _check_source(self, tip: str, commit: str, path: str) -> None:
+        mode, new_mode = self.repo.entry(tip, path)[0], self.repo.entry(commit, path)[0]
+        if not new_mode:
+            raise Refused(f"{path} must stay but the diff removes it")
+        if new_mode != (mode or "100644"):
+            raise Refused(f"{path} must be a plain file as before but goes from mode {mode or 'none'} to {new_mode}")
         if not path.endswith(".py"):
             return
+        old, new = self.repo.show(tip, path) if mode else "", self.repo.show(commit, path)
+        if hidden := edits.invisible(old, new):
+            raise Refused(f"{path} must get no invisible characters but gets {', '.join(hidden[:5])}; write escapes")
         try:
-            source = self.repo.show(commit, path)
-        except GitFailed as error:
-            raise Refused(f"{path} must stay but the diff removes it") from error
+            tree = knobs.parse(new)
+        except Refused as error:
+            raise Refused(f"{path} must parse after the diff but: {str(error.__cause__) or error}") from error
+        if path == self.mutable and (faults := [*self._broken_calls(old, tree)]):
+            raise Refused(f"{path} must {'; and '.join(faults)}")
+
+    def _broken_calls(self, old: str, new: ast.Module) -> Iterator[str]:
+        """What is wrong with the calls that are required, of those that the file had."""
         try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError) as error:
-            raise Refused(f"{path} must parse after the diff but: {error}") from error
-        if path == self.mutable and self.required_calls:
-            before, required = ast.parse(self.repo.show(tip, path)), set(self.required_calls)
-            lost = (reach.called(before) - reach.called(tree)) & required
-            lost |= (reach.called_anywhere(before) - reach.called_anywhere(tree)) & required
-            if lost:
-                raise Refused(f"{path} must go on calling {', '.join(sorted(lost))}, where it can be reached")
+            before = knobs.parse(old)
+        except Refused:
+            return  # there were none
+        roots = set(self.required_calls)
+        for look in (reach.called, reach.called_anywhere):
+            had, has = look(before), look(new)
+            forms = {name: {one for one in had if reach.bare(one) == name} for name in self.required_calls}
+            if lost := sorted(name for name, ways in forms.items() if ways and not ways & has):
+                yield f"go on calling {', '.join(lost)} as it does, where it can be reached"
+                return
+            roots |= {way.partition(".")[0] for ways in forms.values() for way in ways}
+        for name in sorted(roots - {""}):
+            if others := reach.bindings(new, name) - reach.bindings(before, name):
+                yield f"leave `{name}` its meaning but has a new {', '.join(sorted(others))}"
 
     def lay_out(self, commit: str, folder: Path, workdir: Path) -> Path:
         """Fill `code/` of a trial's folder with a commit and links to what lies untracked beside it; returns its cwd.

@@ -64,6 +64,8 @@ class Tpe:
         direction = StudyDirection.MINIMIZE if is_min else StudyDirection.MAXIMIZE
         self.study = optuna.create_study(direction=direction, sampler=self.sampler(self.seed))
         self.open: dict[int, optuna.Trial] = {}
+        self.chosen: dict[int, Mapping[str, Scalar]] = {}
+        """Points that somebody else chose, by their number: the sampler takes them for its own."""
         self.batches: list[tuple[int, int]] = []
         """Of every batch: how many results were told before it, and its size."""
         self.num_told = self.num_drawn = 0
@@ -89,9 +91,11 @@ class Tpe:
         self.study.sampler = self.sampler(self.seed + self.num_drawn)
         found = []
         for key in range(self.num_drawn, self.num_drawn + count):
-            if key in recorded and not self.redraws:
-                self.study.enqueue_trial({name: self.axes[name].drawn(one) for name, one in recorded[key].items()})
+            if point := self.chosen.get(key) or (None if self.redraws else recorded.get(key)):
+                self.study.enqueue_trial({name: self.axes[name].drawn(one) for name, one in point.items()})
             self.open[key] = self.study.ask(self.distributions)
+            if key in self.chosen:
+                _ = self.open[key].relative_params  # has the sampler count it as its own
             found.append((key, self.open[key]))
         self.num_drawn += count
         return found
