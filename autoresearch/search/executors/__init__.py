@@ -109,6 +109,15 @@ class Executor(Protocol):
         """Let go of what all trials share; none is running."""
 
 
+def variables_at(variables: Mapping[str, str], here: str, there: str) -> dict[str, str]:
+    """The variables of a trial whose folder, and the model in it, lie elsewhere."""
+    moved = {
+        name: there + value[len(here) :] if value == here or value.startswith(f"{here}/") else value
+        for name, value in variables.items()
+    }
+    return moved | {"AR_MODEL_DIR": f"{there}/model"}
+
+
 def make(config: Config, spans: Spans, variables: Mapping[str, str]) -> Executor:
     """The executor that the configuration names."""
     module, name = EXECUTORS[config.target.type]
