@@ -13,6 +13,7 @@ from autoresearch.errors import GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.search import trial
 from autoresearch.search.config import LLM_POLICIES, Config
+from autoresearch.search.executors.remote import filled
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU
 
@@ -122,6 +123,8 @@ def _keys(config: Config, around: Surroundings) -> Iterator[Problem]:
     name = config.policy.llm_api_key_env
     if config.policy.type in LLM_POLICIES and not around.variables.get(name):
         yield Problem("policy.llm_api_key_env", f"the variable {name} must hold the key of {config.policy.llm_api_url}")
+    for missing in filled(config.target.headers, around.variables)[1]:
+        yield Problem("target.headers", f"the variable {missing} must be set, since a header names it")
     if config.target.type == "basilica" and not any(map(around.variables.get, BASILICA_KEYS)):
         yield Problem("target.type", f"basilica needs a key in the variable {BASILICA_KEYS[0]}")
 
@@ -249,6 +252,10 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
     mutable = config.policy.mutable_file
     if not config.policy.diffs or not mutable or not mutable.is_file():
         return
+    if config.target.type == "http":
+        yield Problem(
+            "policy.type", f"{config.policy.type} changes code, which cannot be sent to a target of type http"
+        )
     repo = find_repo(config.target.workdir, around.variables)
     if not repo:
         yield Problem(

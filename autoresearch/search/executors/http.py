@@ -3,7 +3,7 @@
     POST   URL                    {"mode": "train", "id", "run_dir", "params", "seed", "number", "timeout_s"}
     GET    URL/ID?after=N         how it stands, with its reports beyond the first N
     POST   URL/ID/control         the content of control.json
-    DELETE URL/ID                 end it
+    DELETE URL/ID?after=N         end it
 
 Both first answer alike: {"status", "metrics", "progress", "log", "error", "id"}; a status `queued` or `running` means
 that there is more to come. An API that answers the POST with the end of the training is served too; where its answer
@@ -28,7 +28,7 @@ from autoresearch.search.executors import CANCEL_EXIT, CONTROL, LOGS, PROGRESS, 
 from autoresearch.search.executors.remote import Answer, Remote, Request, filled
 from autoresearch.search.spans import Spans
 
-KEY_FILE = "http.json"
+KEY_FILE = "http.json"  # in the folder of a trial
 PAUSES_S = (0.1, 1.5)  # the first, and by what each is longer than the one before
 LOG_CHARS = 1 << 20
 FAREWELL_S = 5.0
@@ -100,9 +100,10 @@ class HttpExecutor:
     def _follow(self, job: Job, done: Done, is_posted: bool) -> None:
         outcome = Outcome("lost", why="its thread broke off")
         try:
-            outcome = (None if is_posted else self._post(job)) or self._watch(job)
-            if outcome.exit_code == 0 and self.metric not in (outcome.metrics or {}):
-                outcome = self._evaluate(job, outcome)
+            first = None if is_posted else self._post(job)
+            outcome = first or self._watch(job)
+            if first and first.exit_code == 0 and self.metric not in (first.metrics or {}):
+                outcome = self._evaluate(job, first)
             if job.log:
                 files.write(job.order.folder / LOGS[0], job.log)
         finally:
@@ -155,8 +156,9 @@ class HttpExecutor:
         if isinstance(answer, Outcome):
             return answer
         found = answer.body.get("metrics") if answer.is_good else None
-        metrics = {**(trained.metrics or {}), **(found if isinstance(found, dict) else {})}
-        return self._outcome(job, "exited", 0, answer.why, metrics)
+        if not isinstance(found, dict):
+            return trained
+        return self._outcome(job, "exited", 0, metrics={**(trained.metrics or {}), **found})
 
     def _order(self, job: Job, mode: str, key: str) -> Request:
         order = job.order
@@ -194,7 +196,7 @@ class HttpExecutor:
                 body = json.loads(files.read(job.order.folder / CONTROL))
                 self.remote.begin(Request("POST", job.key, "control", body=body), lambda answer: None)
         if message in ("stop", "hard") or job.left_s() <= 0:
-            farewell = Request("DELETE", job.key, timeout_s=FAREWELL_S)
+            farewell = Request("DELETE", job.key, query={"after": job.num_reports}, timeout_s=FAREWELL_S)
             if message == "hard":
                 self.remote.begin(farewell, lambda answer: None)
             elif (answer := self.remote.ask(farewell)).is_good:
@@ -225,7 +227,9 @@ class HttpExecutor:
         if code == 1:
             job.log += f"\n{why}"
         metrics = body.get("metrics")
-        return self._outcome(job, end, code, " ".join(why.split())[:300], metrics if isinstance(metrics, dict) else None)
+        return self._outcome(
+            job, end, code, " ".join(why.split())[:300], metrics if isinstance(metrics, dict) else None
+        )
 
     def _outcome(
         self, job: Job, end: End, code: int | None = None, why: str = "", metrics: Mapping[str, Any] | None = None

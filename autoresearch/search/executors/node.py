@@ -112,7 +112,9 @@ def listen(inbox: "queue.SimpleQueue[str | Outcome]") -> None:
     inbox.put("")
 
 
-def follow(order: Order, executor: CommandExecutor, inbox: "queue.SimpleQueue[str | Outcome]", outbox: Outbox) -> Outcome:
+def follow(
+    order: Order, executor: CommandExecutor, inbox: "queue.SimpleQueue[str | Outcome]", outbox: Outbox
+) -> Outcome:
     """Send reports and heed orders until the trial is over."""
     while True:
         try:

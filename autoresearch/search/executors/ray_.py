@@ -106,7 +106,9 @@ class RayExecutor:
             try:
                 self.ray.init(target.address, **quiet)
             except ConnectionError as error:
-                raise BadConfig(f"target.address must be that of a Ray cluster but {target.address}: {error}") from error
+                raise BadConfig(
+                    f"target.address must be that of a Ray cluster but {target.address}: {error}"
+                ) from error
             return
         others = {name: amount for name, amount in pooled.parallel.resources.items() if name not in NAMES}
         self.ray.init(

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -74,7 +74,7 @@ class Remote:
         self.begin(request, answers.put)
         try:
             return answers.get(timeout=request.timeout_s + CONNECT_S)
-        except Exception:
+        except Empty:
             return Answer(why=f"no answer within {request.timeout_s:g} s")
 
     def address(self, request: Request) -> str:
