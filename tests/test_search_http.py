@@ -109,10 +109,8 @@ def test_http_trial_is_posted_again_under_the_same_id(api: TrialApi, run: Run) -
     run.begin(1, "finish")
     run.wait()
     assert [method for method, _ in api.requests[:5]] == ["POST", "GET", "POST", "GET", "POST"]
-    posted = [
-        one["Idempotency-Key"] for one, (method, _) in zip(api.headers, api.requests, strict=True) if method == "POST"
-    ]
-    assert len({*posted}) == 1 and posted[0] == api.posted[0]["id"]
+    posted = [one["Idempotency-Key"] for one in api.headers if "Idempotency-Key" in one]
+    assert posted == [api.posted[0]["id"]] * 3
 
 
 def test_http_trial_waits_for_an_api_that_is_not_there_yet(api: TrialApi, run: Run) -> None:
@@ -139,7 +137,7 @@ def test_http_trial_that_is_refused_is_not_posted_again(api: TrialApi, run: Run,
     outcome = run.wait()[1]
     assert outcome.end == "unstartable" and str(status) in outcome.why
     assert len(api.requests) == 1
-    assert "on request" in outcome.why or status == 301 and "target.url" in outcome.why
+    assert "on request" in outcome.why or (status == 301 and "target.url" in outcome.why)
 
 
 @pytest.mark.parametrize(

@@ -78,5 +78,5 @@ def test_node_leaves_no_trial_behind_when_its_reader_is_killed(order: Any) -> No
 def test_node_says_what_could_not_be_started(order: Any) -> None:
     lost = order(1, "finish")
     with node(Order(**{**lost.__dict__, "cwd": Path("/no/such/place")})) as started:
-        outcome = [header["outcome"] for header, _ in frames(started) if "outcome" in header][0]
+        outcome = next(header["outcome"] for header, _ in frames(started) if "outcome" in header)
     assert outcome["end"] == "unstartable" and "/no/such/place" in outcome["why"]

@@ -8,8 +8,8 @@
 Both first answer alike: {"status", "metrics", "progress", "log", "error", "id"}; a status `queued` or `running` means
 that there is more to come. An API that answers the POST with the end of the training is served too; where its answer
 lacks the objective, a second POST with the mode `eval` asks for it.
-The id is ours and stands in the header `Idempotency-Key` too. After a reply that was lost the API is asked about it; only
-if it answers 404 is the trial posted again. The code of a trial is the API's own: diffs cannot be sent.
+The id is ours and stands in the header `Idempotency-Key` too. After a reply that was lost the API is asked about it;
+only if it answers 404 is the trial posted again. The code of a trial is the API's own: diffs cannot be sent.
 """
 
 import contextlib
@@ -126,7 +126,7 @@ class HttpExecutor:
             elif not answer.may_change:
                 return self._outcome(job, "unstartable", why=answer.why)
             else:
-                is_unknown = is_unknown or answer.may_have_arrived and answer.status not in (429, 503)
+                is_unknown = is_unknown or (answer.may_have_arrived and answer.status not in (429, 503))
                 if over := self._pause(job, max(pause_s, answer.retry_after_s)):
                     return over
                 pause_s = min(self.poll_s, pause_s * PAUSES_S[1])

@@ -29,6 +29,7 @@ from autoresearch.search.spans import Spans
 TICK_S = 0.1
 PART_BYTES = 1 << 20
 STOP = "stop"
+Inbox = queue.SimpleQueue[str | Outcome]
 KEPT = (PROGRESS, CONTROL, "manifest.json")
 """Files that are sent otherwise, or that the engine writes."""
 
@@ -90,7 +91,7 @@ def main() -> None:
     if child := os.fork():  # so that whoever kills its children, as a worker of Ray does, leaves the trial to us
         sys.exit(1 if os.waitpid(child, 0)[1] else 0)
     folder = Path(tempfile.mkdtemp(prefix="autoresearch-"))
-    outbox, inbox = Outbox(sys.stdout.buffer, folder), queue.SimpleQueue[str | Outcome]()
+    outbox, inbox = Outbox(sys.stdout.buffer, folder), Inbox()
     order = order_at(json.loads(sys.stdin.readline()), folder, os.environ)
     Path(order.env["AR_MODEL_DIR"]).mkdir()
     executor = CommandExecutor(Config.model_validate({"target": {"train_cmd": order.commands[0]}}), Spans(), {})
@@ -105,16 +106,14 @@ def main() -> None:
         files.remove(folder)
 
 
-def listen(inbox: "queue.SimpleQueue[str | Outcome]") -> None:
+def listen(inbox: Inbox) -> None:
     """Hand on each line; an empty one is the end."""
     while line := sys.stdin.readline():
         inbox.put(line)
     inbox.put("")
 
 
-def follow(
-    order: Order, executor: CommandExecutor, inbox: "queue.SimpleQueue[str | Outcome]", outbox: Outbox
-) -> Outcome:
+def follow(order: Order, executor: CommandExecutor, inbox: Inbox, outbox: Outbox) -> Outcome:
     """Send reports and heed orders until the trial is over."""
     while True:
         try:

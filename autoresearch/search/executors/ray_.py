@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ SETTINGS = {
 ROOT = Path(__file__).resolve().parents[3]
 NODE = "autoresearch.search.executors.node"
 LISTEN_S = 0.5
+REACH_S = 10.0
 FRAMES = 8  # of one trial, underway at once
 STORE_BYTES = 128 << 20
 CPU, STOP = "cpu", "stop"
@@ -104,11 +106,11 @@ class RayExecutor:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if target.address != "local":
             try:
+                if target.address != "auto":
+                    reach(target.address)
                 self.ray.init(target.address, **quiet)
-            except ConnectionError as error:
-                raise BadConfig(
-                    f"target.address must be that of a Ray cluster but {target.address}: {error}"
-                ) from error
+            except (OSError, ValueError) as error:
+                raise BadConfig(f"target.address must be a Ray cluster's but {target.address}: {error}") from error
             return
         others = {name: amount for name, amount in pooled.parallel.resources.items() if name not in NAMES}
         self.ray.init(
@@ -121,7 +123,7 @@ class RayExecutor:
         )
 
     def submit(self, order: Order, done: Done) -> dict[str, Any]:
-        """Begin a trial as soon as a node has room; there is nothing to find again, since tasks end with their driver."""
+        """Begin a trial as soon as a node has room; nothing is found again, since tasks end with their driver."""
         told = {
             "number": order.number,
             "folder": str(order.folder),
@@ -200,6 +202,17 @@ class RayExecutor:
     def close(self) -> None:
         """Leave the cluster; one of this machine ends."""
         self.ray.shutdown()
+
+
+def reach(address: str) -> None:
+    """Look whether somebody listens there, for whom Ray would wait for many minutes.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: it is no address.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
 
 
 def taken(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, Any]:
