@@ -24,7 +24,13 @@ LAYERS = (
 ALLOWED_UP = {("records", "verdict"): "an attempt's record holds the Verdict, a plain value that imports nothing"}
 RIM = ("cli", "commands")
 SHIM = "search.shim.autoresearch_rl"  # on the path of trials, under the name that they import
-PROGRAMS = ("sandbox.warden", SHIM, f"{SHIM}.target", f"{SHIM}.target.progress")  # for processes of their own
+PROGRAMS = (
+    "sandbox.warden",
+    "search.executors.bootstrap",
+    SHIM,
+    f"{SHIM}.target",
+    f"{SHIM}.target.progress",
+)  # for processes of their own
 ELSEWHERE = ("search.executors.node",)
 """Programs that import the package, for processes of their own: each is a rim."""
 NUMERIC = ("search.policies.sampled", "search.policies.learned", "search.policies.centaur")

@@ -251,3 +251,18 @@ class HttpExecutor:
 
     def close(self) -> None:
         """Nothing is shared."""
+
+
+def following(
+    config: Config, remote: Remote, order: Order, name: str
+) -> tuple[HttpExecutor, "queue.SimpleQueue[Outcome]"]:
+    """An executor that follows a trial of this API from now on, and where its outcome will be.
+
+    Args:
+        name: id of the trial there.
+    """
+    target = config.target.model_copy(update={"url": remote.url, "headers": remote.headers})
+    executor = HttpExecutor(config.model_copy(update={"target": target}), Spans(), {})
+    outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    executor.attach(order, {"id": name}, lambda number, outcome: outcomes.put(outcome))
+    return executor, outcomes

@@ -17,13 +17,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from autoresearch.errors import BadConfig
 from autoresearch.sandbox import files
 from autoresearch.search.config import Config
-from autoresearch.search.executors import CONTROL, SHIM, Done, End, Order, Outcome
+from autoresearch.search.executors import CONTROL, SHIM, Done, End, Order, Outcome, place
 from autoresearch.search.pool import GPU
 from autoresearch.search.spans import Spans
 
@@ -170,7 +170,7 @@ class RayExecutor:
             end, why = "oom", "its node was out of memory"
         except exceptions.RayTaskError as error:
             end, why = "unstartable", str(error.cause).strip()[-500:]
-        except (exceptions.RayError, OSError) as error:
+        except (exceptions.RayError, OSError, ValueError) as error:
             end, why = "lost", f"{type(error).__name__}: {error}".splitlines()[0]
             self.ray.cancel(job.stream, force=True)
         return found or Outcome("killed" if job.is_stopped else end, seconds=time.monotonic() - begun, why=why)
@@ -244,10 +244,7 @@ def passed(order: Order, names: Sequence[str]) -> dict[str, str]:
 
 def write(order: Order, header: Mapping[str, Any], data: bytes) -> None:
     """Add a part to a file of a trial."""
-    name = PurePosixPath(header["name"])
-    assert name.parts and not name.is_absolute() and ".." not in name.parts, name
-    is_model = name.parts[0] == "model" and len(name.parts) > 1
-    path = Path(order.env["AR_MODEL_DIR"], *name.parts[1:]) if is_model else order.folder / name
+    path = place(order, header["name"])
     path.parent.mkdir(parents=True, exist_ok=True)
     if not header["start"]:
         files.remove(path)

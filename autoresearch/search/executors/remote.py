@@ -9,9 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from autoresearch.sandbox import files
 
 ANSWER_BYTES = 8 << 20
 PART_BYTES = 64 << 10
@@ -80,15 +84,34 @@ class Remote:
     def address(self, request: Request) -> str:
         """The URL of a call, below the path of the API's own."""
         parts = urlsplit(self.url)
-        below = [quote(one, safe="") for one in (request.id, request.part) if one]
+        below = [one for one in (quote(request.id, safe=""), quote(request.part)) if one]
         return urlunsplit(parts._replace(path="/".join([parts.path.rstrip("/"), *below]) if below else parts.path))
 
-    def call(self, request: Request) -> Answer:
-        """Make a call in this thread."""
+    def save(self, request: Request, path: Path, size: int) -> Answer:
+        """Fetch a file of a known size, which takes the place of whatever is there once it is whole."""
+        aside = path.with_name(f".{path.name}.part")
+        try:
+            with files.create(aside) as file:
+                answer = self.call(request, file, size)
+                found = file.tell()
+            if answer.is_good and found != size:
+                answer = Answer(why=f"{size:,} bytes were promised but {found:,} came")
+            if answer.is_good:
+                aside.replace(path)
+            return answer
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def call(self, request: Request, file: FileIO | None = None, most_bytes: int = ANSWER_BYTES) -> Answer:
+        """Make a call in this thread.
+
+        Args:
+            file: takes a good answer as it comes; without one that is JSON.
+        """
         import requests
         import urllib3
 
-        until, content = time.monotonic() + request.timeout_s, bytearray()
+        until, content, size = time.monotonic() + request.timeout_s, bytearray(), 0
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.headers}
         if request.method == "POST" and request.body and "id" in request.body:
             headers["Idempotency-Key"] = str(request.body["id"])
@@ -99,9 +122,13 @@ class Remote:
                 auth=lambda prepared: prepared,  # so that none is looked for in ~/.netrc
             ) as answer:  # fmt: skip
                 for part in answer.raw.stream(PART_BYTES, decode_content=False):
-                    content += part
-                    if len(content) > ANSWER_BYTES:
-                        return Answer(599, why=f"an answer must have at most {ANSWER_BYTES:,} bytes but has more")
+                    size += len(part)
+                    if size > most_bytes:
+                        return Answer(599, why=f"an answer must have at most {most_bytes:,} bytes but has more")
+                    if file and answer.status_code == 200:
+                        file.write(part)
+                    else:
+                        content += part
                     if time.monotonic() > until:
                         return Answer(why=f"no answer within {request.timeout_s:g} s")
                 return read(answer.status_code, answer.headers, bytes(content))
