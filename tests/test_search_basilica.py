@@ -26,7 +26,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.syspath_prepend(str(SDK))
     from autoresearch.search.executors import basilica
 
-    monkeypatch.setattr(basilica, "POLL_S", 0.05)
     config = Config.model_validate(
         {
             "objective": {"metric": "loss"},
@@ -74,7 +73,7 @@ def test_basilica_deployment_is_asked_for_as_configured_and_taken_away(run: Run)
         asked["env"]["HF_TOKEN"] == "hf-7" and "key-7" not in json.dumps(asked["env"]) and stub(run).api_key == "key-7"
     )
     assert stub(run).deleted == [asked["instance_name"]] and not stub(run).deployments
-    assert (order.folder / "run.log").read_text() == "ready\nloss: 0.25\n\n"
+    assert (order.folder / "run.log").read_text() == "ready\nloss: 0.25\n"
 
 
 def test_basilica_brings_the_model_back(run: Run) -> None:
@@ -151,7 +150,7 @@ def test_basilica_survives_a_call_that_fails(run: Run) -> None:
     assert run.wait()[1].exit_code == 0
 
 
-def test_basilica_trial_is_stopped_before_its_container_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_basilica_trial_is_stopped_before_its_container_answers(run: Run) -> None:
     stub(run).failing += ["get"] * 1000
     run.begin(1, "wait")
     time.sleep(0.1)

@@ -13,7 +13,7 @@ from autoresearch.errors import GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.search import trial
 from autoresearch.search.config import LLM_POLICIES, Config
-from autoresearch.search.executors.basilica import KEYS
+from autoresearch.search.executors.container import KEYS
 from autoresearch.search.executors.remote import filled
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU

@@ -115,7 +115,8 @@ class BasilicaClient:
 
     def delete_deployment(self, instance_name: str) -> None:
         self._fail("delete_deployment")
+        if not (gone := self.deployments.pop(instance_name, None)):
+            raise BasilicaError("no such deployment")
         self.deleted.append(instance_name)
-        gone = self.deployments.pop(instance_name)
         os.killpg(gone.process.pid, signal.SIGKILL)
         gone.process.wait()

@@ -17,9 +17,6 @@ from autoresearch.search.executors import Done, Order, Outcome, container, http
 from autoresearch.search.executors.remote import Remote, Request
 from autoresearch.search.spans import Spans
 
-KEYS = ("BASILICA_API_TOKEN", "BASILICA_API_KEY")
-TRIAL, POLL_S = "trial", 2.0
-
 
 @dataclass
 class Job:
@@ -35,12 +32,12 @@ class BasilicaExecutor:
     """Follows each deployment in a thread."""
 
     def __init__(self, config: Config, spans: Spans, variables: Mapping[str, str]):
-        import basilica  # whether it is there was checked
+        import basilica
 
         self.sdk, self.config, self.spans, self.variables = basilica, config, spans, variables
-        self.client = basilica.BasilicaClient(api_key=next(filter(None, map(variables.get, KEYS)), None))
+        self.client = basilica.BasilicaClient(api_key=next(filter(None, map(variables.get, container.KEYS)), None))
         self.failures = (basilica.BasilicaError, RuntimeError, OSError, ValueError)
-        self.jobs: dict[int, Job] = {}
+        self.jobs, self.poll_s = dict[int, Job](), config.controller.intra_iteration_cancel.poll_interval_s
 
     def submit(self, order: Order, done: Done) -> dict[str, Any]:
         """Begin a deployment."""
@@ -55,30 +52,32 @@ class BasilicaExecutor:
         except self.failures as error:
             outcome = Outcome("unstartable", why=f"{type(error).__name__}: {error}"[:300])
         finally:
-            with contextlib.suppress(*self.failures), self.spans.span("basilica.cleanup", name=job.name):
-                self.client.delete_deployment(job.name)
             del self.jobs[job.order.number]
-            done(job.order.number, outcome)
+            try:
+                with contextlib.suppress(*self.failures), self.spans.span("basilica.cleanup", deployment=job.name):
+                    self.client.delete_deployment(job.name)
+            finally:
+                done(job.order.number, outcome)
 
     def _run(self, job: Job) -> Outcome:
         """Deploy, wait, follow, fetch."""
         token = secrets.token_hex(24)
-        with self.spans.span("basilica.create_deployment", name=job.name):
-            wanted = container.deployment(self.config, job.order, token, self.variables)
-            probe = self.sdk.ProbeConfig(path="/", port=wanted["port"], failure_threshold=120)
+        with self.spans.span("basilica.create_deployment", deployment=job.name):
+            probe = self.sdk.ProbeConfig(path="/", port=container.PORT, failure_threshold=120)
             health = self.sdk.HealthCheckConfig(liveness=probe, startup=probe)
+            wanted = container.deployment(self.config, job.order, token, self.variables)
             self.client.create_deployment(instance_name=job.name, health_check=health, **wanted)
-        with self.spans.span("basilica.wait_ready", name=job.name):
+        with self.spans.span("basilica.wait_ready", deployment=job.name):
             remote = self._wait_ready(job, {"Authorization": f"Bearer {token}"})
         if isinstance(remote, Outcome):
             return remote
-        with self.spans.span("basilica.poll_for_metrics", name=job.name):
-            job.api, outcomes = http.following(self.config, remote, job.order, TRIAL)
+        with self.spans.span("basilica.poll_for_metrics", deployment=job.name):
+            job.api, outcomes = http.following(self.config, remote, job.order, container.TRIAL)
             if job.is_stopped.is_set():
                 job.api.stop(job.order.number)
             outcome = outcomes.get()
         if outcome.exit_code == 0:
-            with self.spans.span("basilica.download_model", name=job.name) as args:
+            with self.spans.span("basilica.download_model", deployment=job.name) as args:
                 args["problems"] = container.fetch_model(job.order, remote)
         return outcome
 
@@ -91,11 +90,11 @@ class BasilicaExecutor:
                 status, remote = deployment.status(), Remote(deployment.url, headers)
                 if status.is_failed:
                     return Outcome("unstartable", None, waited_s, f"the deployment failed: {status.message}")
-                if status.is_ready and remote.ask(Request("GET", TRIAL, timeout_s=10)).is_good:
+                if status.is_ready and remote.ask(Request("GET", container.TRIAL, timeout_s=10)).is_good:
                     return remote
             except self.failures as error:  # perhaps of one call alone
                 why = f"{type(error).__name__}: {error}"[:300]
-            if job.is_stopped.wait(POLL_S):
+            if job.is_stopped.wait(self.poll_s):
                 return Outcome("killed", None, waited_s, "stopped")
         return Outcome("unstartable", None, waited_s, f"no deployment within {ready_s:g} s: {why}")
 

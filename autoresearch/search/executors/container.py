@@ -9,8 +9,10 @@ from autoresearch.search.config import Config
 from autoresearch.search.executors import SHIM, Order, place, variables_at
 from autoresearch.search.executors.remote import Remote, Request
 
+KEYS = ("BASILICA_API_TOKEN", "BASILICA_API_KEY")
+"""Variables that may hold the key of the service."""
 PROGRAM = Path(__file__).with_name("bootstrap.py")
-FOLDER, PORT = "/tmp/autoresearch", 8080
+FOLDER, PORT, TRIAL = "/tmp/autoresearch", 8080, "trial"
 MOST_FILES = 10_000
 DOWNLOAD_S = 600.0
 
