@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from executors import ExecutorContract, Run
-from searching import ROOT, VARIABLES, Target, wait_for
+from searching import ROOT, VARIABLES, wait_for
 
 from autoresearch.search.config import Config
 from autoresearch.search.executors import place
@@ -176,9 +175,3 @@ def test_basilica_sends_the_changed_file(run: Run) -> None:
     assert told["files"]["train.py"] == (run.bench.config.target.workdir / "train.py").read_text()
     assert told["commands"][0] == ("prepare",)
     assert not [one for one in told["variables"].values() if str(run.bench.config.target.workdir) in one]
-
-
-def test_basilica_needs_its_sdk_and_a_key(tmp_path: Path) -> None:
-    target = Target(tmp_path).write("", target={"type": "basilica", "train_cmd": [sys.executable, "train.py"]})
-    ended = target.run(verb="validate")
-    assert ended.code == 2 and "basilica-sdk" in ended.err and "BASILICA_API_TOKEN" in ended.err

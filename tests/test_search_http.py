@@ -69,19 +69,6 @@ def test_http_headers_name_what_is_missing() -> None:
     assert found == {"a": "1-", "b": "plain"} and missing == ["TWO"]
 
 
-def test_http_search_without_its_key_is_not_begun(api: TrialApi, tmp_path: Path) -> None:
-    target = campaign(api, tmp_path)
-    target.configure(target={"type": "http", "url": api.url, "train_cmd": None, "headers": {"X-Key": "$TRIAL_KEY"}})
-    ended = target.run(verb="validate")
-    assert ended.code == 2 and "TRIAL_KEY" in ended.err and not api.requests
-
-
-def test_http_search_cannot_send_diffs(api: TrialApi, tmp_path: Path) -> None:
-    policy = {"type": "llm_diff", "mutable_file": "train.py", "llm_api_url": api.url, "llm_model": "m", "params": {}}
-    ended = campaign(api, tmp_path, policy=policy).run(verb="validate", OPENAI_API_KEY="k")
-    assert ended.code == 2 and "policy.type" in ended.err and "http" in ended.err
-
-
 @pytest.mark.parametrize(
     "fault",
     [

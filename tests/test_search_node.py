@@ -19,7 +19,7 @@ from autoresearch.search.spans import Spans
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> Iterator[Any]:
+def order(tmp_path: Path) -> Any:
     run = Run(CommandExecutor(Config.model_validate({"target": {"train_cmd": ["true"]}}), Spans(), {}), tmp_path)
     return run.order
 

@@ -159,6 +159,36 @@ def test_ray_node_that_is_killed_costs_no_result(cluster: Any, tmp_path: Path) -
     wait_for(lambda: not running_in(tmp_path))
 
 
+@pytest.mark.slow
+def test_ray_search_that_was_killed_leaves_nothing_behind_and_goes_on(tmp_path: Path) -> None:
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.02)\n"
+    target = Target(tmp_path / "target").write(
+        wait + FIND_PARAMS + 'print("loss:", params["x"])\n',
+        target={"type": "ray"},
+        controller={"parallel": {"enabled": True, "max_concurrency": 2}},
+    )
+    first = target.start()
+    wait_for(lambda: trials_in(target.folder), 120)
+    first.kill()
+    first.communicate()
+    wait_for(lambda: not trials_in(target.folder))
+    (tmp_path / "go").touch()
+    ended = target.run()
+    assert ended.code == 0, ended.err
+    assert ended.facts()["counts"] == {"ok": 3} and not trials_in(target.folder)
+    assert sorted(row["params"] for row in target.rows()) == [json.dumps({"x": x}) for x in (1, 2, 3)]
+
+
+def trials_in(folder: Path) -> list[int]:
+    """Processes of trials in a folder; those of a search run there too."""
+    found = []
+    for pid in running_in(folder):
+        with contextlib.suppress(OSError):
+            if b"train.py" in (Path("/proc") / str(pid) / "cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
 def on_node(raylet: int, folder: Path) -> list[int]:
     """Processes of trials in a folder that run on a node."""
     found = []

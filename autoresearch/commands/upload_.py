@@ -34,7 +34,7 @@ def main(
     folder = exports.model_dir(found, best)
     if not (files := plain_files(folder)):
         raise Refused(f"trial {best.number} must have saved a model below AR_MODEL_DIR but {folder} holds no file")
-    sent = {**files, "version.json": json.dumps(about(found, best), indent=1).encode() + b"\n"}
+    sent: dict[str, Path | bytes] = {**files, "version.json": json.dumps(about(found, best), indent=1).encode() + b"\n"}
     address = send(repo, sent, f"{found.name}: {found.objective.metric} {metric(best)}", token, not public)
     terminal.print_json({"repo": repo, "version": best.version, "trial": best.number, "files": [*sent], "url": address})
 
@@ -90,13 +90,12 @@ def send(repo: str, files: Mapping[str, Path | bytes], message: str, token: str,
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         raise Refused("upload needs huggingface-hub; run `uv run --extra search -m autoresearch ...`") from error
-    carried = [
-        one for one in HfHubHTTPError.__mro__ if one.__module__ != "builtins"
-    ]  # by another library in each version
+    own = [one for one in HfHubHTTPError.__mro__ if issubclass(one, Exception) and one.__module__ != "builtins"]
+    failures: tuple[type[Exception], ...] = (*own, OSError)  # that of whatever carries the requests is among them
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         operations = [CommitOperationAdd(name, data) for name, data in files.items()]
         return str(api.create_commit(repo, operations, commit_message=message).commit_url)
-    except (*carried, OSError) as error:
+    except failures as error:
         raise Refused(f"{api.endpoint} did not take the model: {str(error).strip() or type(error).__name__}") from error

@@ -255,9 +255,8 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
     if not config.policy.diffs or not mutable or not mutable.is_file():
         return
     if config.target.type == "http":
-        yield Problem(
-            "policy.type", f"{config.policy.type} changes code, which cannot be sent to a target of type http"
-        )
+        text = f"{config.policy.type} changes code, which cannot be sent to a target of type http"
+        yield Problem("policy.type", text)
     repo = find_repo(config.target.workdir, around.variables)
     if not repo:
         yield Problem(

@@ -36,29 +36,32 @@ class Trial:
 
     def run(self):
         """Set up, and run the commands while each exits with 0."""
-        os.makedirs(os.path.join(self.folder, "model"), exist_ok=True)
+        try:
+            code = self.run_all()
+        except OSError as error:
+            code, self.error = 127, str(error)
+        self.status = "killed" if self.is_stopped else SAID.get(code, "failed")
+
+    def run_all(self):
+        os.makedirs(self.path("model"), exist_ok=True)
         for path, text in self.told["files"].items():
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             with open(path, "w") as file:
                 file.write(text)
         setup = [["sh", "-c", self.told["setup"]]] if self.told["setup"] else []
         env = {name: value for name, value in os.environ.items() if name != "AR_BOOTSTRAP"}
-        code, command = 0, []
         with open(self.path("run.log"), "wb") as log:
             for command in [*setup, *self.told["commands"]]:
-                if self.is_stopped or code:
-                    break
-                try:
-                    self.child = subprocess.Popen(
-                        command, env={**env, **self.told["variables"]}, stdout=log, stderr=subprocess.STDOUT,
-                        stdin=subprocess.DEVNULL, start_new_session=True,
-                    )  # fmt: skip
-                    code = self.child.wait()
-                except OSError as error:
-                    code, self.error = 127, str(error)
-        if code and code != 42:
-            self.error = f"{command[0]} exited with {code} {self.error}".strip()
-        self.status = "killed" if self.is_stopped else SAID.get(code, "failed")
+                self.child = subprocess.Popen(
+                    command, env={**env, **self.told["variables"]}, stdout=log, stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
+                if self.is_stopped:  # before there was a child
+                    self.stop()
+                if code := self.child.wait():
+                    self.error = "" if code == 42 else f"{command[0]} exited with {code}"
+                    return code
+        return 0
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -195,6 +195,8 @@ class HttpExecutor:
             with contextlib.suppress(ValueError):
                 body = json.loads(files.read(job.order.folder / CONTROL))
                 self.remote.begin(Request("POST", job.key, "control", body=body), lambda answer: None)
+        if isinstance(message, Answer):
+            return message
         if message in ("stop", "hard") or job.left_s() <= 0:
             farewell = Request("DELETE", job.key, query={"after": job.num_reports}, timeout_s=FAREWELL_S)
             if message == "hard":
@@ -204,7 +206,7 @@ class HttpExecutor:
             if message:
                 return self._outcome(job, "killed", why="stopped")
             return self._outcome(job, "timeout", why=f"the trial took longer than {job.order.timeout_s:g} s")
-        return message if isinstance(message, Answer) else None
+        return None
 
     def _take(self, job: Job, answer: Answer) -> Outcome | None:
         """Write down what an answer tells; returns the outcome of a trial that is over."""

@@ -67,7 +67,7 @@ class Outbox:
         """Send all that the trial left."""
         self.send_progress()
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and not path.is_symlink() and path.name not in KEPT:
+            if path.is_file() and not path.is_symlink() and str(path.relative_to(self.folder)) not in KEPT:
                 self.send(path)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from autoresearch.errors import BadConfig
 from autoresearch.sandbox import files
 from autoresearch.search.config import Config
-from autoresearch.search.executors import CONTROL, SHIM, Done, End, Order, Outcome, place
+from autoresearch.search.executors import CONTROL, Done, End, Order, Outcome, place
 from autoresearch.search.pool import GPU
 from autoresearch.search.spans import Spans
 
@@ -96,14 +96,14 @@ class RayExecutor:
             ray.shutdown()
             raise
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
         self.task = ray.remote(run_there).options(
             num_returns="streaming", max_retries=0, _generator_backpressure_num_objects=FRAMES, **amounts
         )
 
     def _join(self) -> None:
         target, pooled = self.config.target, self.config.controller
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if target.address != "local":
             try:
                 if target.address != "auto":
@@ -239,7 +239,7 @@ def taken(config: Config, nodes: Sequence[Mapping[str, float]]) -> dict[str, Any
 def passed(order: Order, names: Sequence[str]) -> dict[str, str]:
     """The variables that a trial is given on its node, which has the others itself."""
     ours = {name: order.env[name] for name in order.env if name.startswith("AUTORESEARCH_") or name in names}
-    return {**ours, **order.variables, "PYTHONPATH": str(SHIM)}
+    return {**ours, **order.variables}
 
 
 def write(order: Order, header: Mapping[str, Any], data: bytes) -> None:
