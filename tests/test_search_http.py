@@ -128,15 +128,22 @@ def test_http_trial_that_is_refused_is_not_posted_again(api: TrialApi, run: Run,
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"[]", b"no json", b"[" * 100_000, b'"' + b"x" * (ANSWER_BYTES + 1) + b'"', b'{"a": NaN', b"\xff\xfe"],
+    ("body", "words"),
+    [
+        (b"[]", "must be a JSON object"),
+        (b"no json", "must be a JSON object"),
+        (b"[" * 100_000, "must be a JSON object"),
+        (b'"' + b"x" * (ANSWER_BYTES + 1) + b'"', "must have at most 8,388,608 bytes"),
+        (b'{"a": NaN', "must be a JSON object"),
+        (b"\xff\xfe", "must be a JSON object"),
+    ],
     ids=["list", "text", "deep", "huge", "cut", "binary"],
 )
-def test_http_trial_with_a_hostile_answer_fails_alone(api: TrialApi, run: Run, body: bytes) -> None:
+def test_http_trial_with_a_hostile_answer_fails_alone(api: TrialApi, run: Run, body: bytes, words: str) -> None:
     api.faults.append(Fault("POST", status=200, body=body))
     run.begin(1, "finish")
     outcome = run.wait()[1]
-    assert outcome.end == "unstartable" and len(outcome.why) < 500
+    assert outcome.end == "unstartable" and words in outcome.why and len(outcome.why) < 500
     run.begin(2, "finish")
     assert run.wait()[1].exit_code == 0
 

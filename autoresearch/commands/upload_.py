@@ -57,9 +57,10 @@ def kept(config: Config) -> Entry:
 
 
 def plain_files(folder: Path) -> dict[str, Path]:
-    """Files below a folder by name; a link is left out, for a trial may have made it point at anything."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
-    return {str(path.relative_to(folder)): path for path in found if path.resolve().is_relative_to(folder.resolve())}
+    """Files below a folder by name; a link that leads out of it is left out, for a trial may have made it."""
+    there = folder.resolve()
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.resolve().is_relative_to(there)]
+    return {str(path.relative_to(folder)): path for path in found}
 
 
 def about(config: Config, best: Entry) -> dict[str, Any]:

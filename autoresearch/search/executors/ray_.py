@@ -1,21 +1,18 @@
-"""Trials as tasks of a Ray cluster, each beside a program on its node that runs the commands; see node.py.
+"""Trials as tasks of a Ray cluster, each beside a program on its node that runs the commands; raytask.py, node.py.
 
 Every node must see this repository and the target's folder at the same paths. What a trial leaves comes back in frames,
 a few at a time, so that no output is ever held as a whole. A trial whose node is lost is queued again.
 """
 
-import contextlib
 import json
 import logging
 import math
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from typing import Any
 from autoresearch.errors import BadConfig
 from autoresearch.sandbox import files
 from autoresearch.search.config import Config
-from autoresearch.search.executors import CONTROL, Done, End, Order, Outcome, place
+from autoresearch.search.executors import CONTROL, Done, End, Order, Outcome, place, raytask
 from autoresearch.search.pool import GPU
 from autoresearch.search.spans import Spans
 
@@ -35,8 +32,6 @@ SETTINGS = {
 }
 """For the environment before Ray is imported."""
 ROOT = Path(__file__).resolve().parents[3]
-NODE = "autoresearch.search.executors.node"
-LISTEN_S = 0.5
 REACH_S = 10.0
 FRAMES = 8  # of one trial, underway at once
 STORE_BYTES = 128 << 20
@@ -58,21 +53,6 @@ class Job:
     is_stopped: bool = False
 
 
-class Mailbox:
-    """An actor that keeps what running trials are to be told; they ask."""
-
-    def __init__(self) -> None:
-        self.lines: dict[str, list[str]] = {}
-
-    def put(self, key: str, line: str) -> None:
-        """Leave a line."""
-        self.lines.setdefault(key, []).append(line)
-
-    def take(self, key: str) -> list[str]:
-        """What was left since the last time."""
-        return self.lines.pop(key, [])
-
-
 class RayExecutor:
     """Submits trials to a cluster, and follows each in a thread."""
 
@@ -85,7 +65,7 @@ class RayExecutor:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers import nothing of this package
+        ray.cloudpickle.register_pickle_by_value(raytask)  # workers import nothing of this package
         self.ray, self.config = ray, config
         self.jobs: dict[int, Job] = {}
         self.lock = threading.Lock()
@@ -96,8 +76,8 @@ class RayExecutor:
             ray.shutdown()
             raise
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
-        self.task = ray.remote(run_there).options(
+        self.mailbox: Any = ray.remote(raytask.Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.task = ray.remote(raytask.run_there).options(
             num_returns="streaming", max_retries=0, _generator_backpressure_num_objects=FRAMES, **amounts
         )
 
@@ -250,50 +230,3 @@ def write(order: Order, header: Mapping[str, Any], data: bytes) -> None:
         files.remove(path)
     with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | files.SAFE, 0o666), "ab") as file:
         file.write(data)
-
-
-def run_there(root: str, order: str, key: str, mailbox: Any) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """The task: starts the program on its node and hands on what it says, frame by frame.
-
-    Args:
-        root: folder of this repository.
-        order: what the program is told, a line of JSON.
-        key: by which the trial finds its letters.
-    """
-    import ray
-
-    child = subprocess.Popen(
-        [sys.executable, "-m", NODE], cwd=root, start_new_session=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert child.stdin and child.stdout and child.stderr
-    over = threading.Event()
-
-    def tell(line: str) -> None:
-        assert child.stdin
-        with contextlib.suppress(OSError, ValueError):
-            child.stdin.write(f"{line}\n".encode())
-            child.stdin.flush()
-
-    def listen() -> None:
-        assert child.stdin
-        try:
-            while not over.wait(LISTEN_S):
-                for line in ray.get(mailbox.take.remote(key)):
-                    tell(line)
-        except ray.exceptions.RayError:  # nobody is there any more
-            child.stdin.close()
-
-    listener = threading.Thread(target=listen, daemon=True)
-    try:
-        yield {}, b""
-        tell(order)
-        listener.start()
-        while line := child.stdout.readline():
-            header = json.loads(line)
-            yield header, child.stdout.read(header["size"])
-        if code := child.wait():
-            raise RuntimeError(f"exit code {code}: {child.stderr.read().decode(errors='replace')}")
-    finally:
-        over.set()
-        child.stdin.close()
