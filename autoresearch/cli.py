@@ -24,6 +24,7 @@ VERBS: Table = {
     "run": ("run_", "Search parameters and code without an agent, as a configuration says."),
     "validate": ("validate_", "Check a configuration as `run` does."),
     "run-one": ("run_one_", "Run one trial of a search by hand."),
+    "upload": ("upload_", "Upload the best model of a search to the Hugging Face Hub."),
     "export-config": ("export_config_", "Print a whole configuration of a search."),
     "drive": ("drive_", "Keep a coding agent at work through the night, within limits, and stop it for good reasons."),
     "suggest": ("suggest_", "Suggest values for the numeric constants of train.py, from the measured history."),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,4 +134,14 @@ def wait_for(ready: Callable[[], Any], seconds: float = 30.0) -> Any:
     while not (found := ready()):
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.005)
+    return found
+
+
+def running_in(folder: Path) -> list[int]:
+    """Processes whose current folder is this one."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (place / "cwd").resolve(strict=True) == folder.resolve():
+                found.append(int(place.name))
     return found

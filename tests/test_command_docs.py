@@ -17,7 +17,7 @@ from autoresearch.commands import hub_
 from autoresearch.commands.lazy import Table
 
 COMMAND = r"uv run (?:--extra [a-z]+ |--all-extras )?-m autoresearch"
-SEARCHING = {"run", "validate", "run-one", "export-config"}
+SEARCHING = {"run", "validate", "run-one", "upload", "export-config"}
 """Verbs for people who search without an agent."""
 DEFAULTS_IN_WORDS = {"timeout_s", "limits", "score_command", "guards"}
 

@@ -59,6 +59,9 @@ def test_checks_find_nothing_in_a_good_configuration(target: Target) -> None:
             "must call",
         ),
         ({"target": {"type": "basilica"}}, "target.type", "BASILICA_API_TOKEN"),
+        ({"target": {"type": "basilica"}}, "target.type", "basilica-sdk"),
+        ({"target": {"type": "http", "url": "http://h", "headers": {"X": "$A_KEY"}}}, "target.headers", "A_KEY"),
+        ({"target": {"type": "http", "url": "http://h"}, "policy": DIFF}, "policy.type", "cannot be sent"),
         ({"target": {"type": "basilica", "basilica": {"gpu_models": []}}}, "target.basilica.gpu_models", "at least"),
         (
             {"comparability": {"expected_hardware_fingerprint": "abc", "strict": True}},

@@ -19,6 +19,7 @@ from autoresearch.search import campaign, checks, configfile, machine
 from autoresearch.search.campaign import Campaign, Clocks
 from autoresearch.search.checks import Surroundings
 from autoresearch.search.config import Config
+from autoresearch.search.executors import ray_
 from autoresearch.search.guards import Stop
 
 File = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the campaign.")]
@@ -53,6 +54,8 @@ def opened(path: Path) -> Iterator[Campaign]:
     gc.enable()  # the command line turns it off, for verbs that end at once
     config, around = load(path), surroundings()
     check(config, around)
+    if config.target.type == "ray":
+        os.environ |= ray_.SETTINGS  # which it reads nowhere else
     with campaign.opened(config, around, Clocks(time.time, time.time() - time.monotonic()), terminal.say) as found:
         yield found
 

@@ -13,11 +13,12 @@ from autoresearch.errors import GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.search import trial
 from autoresearch.search.config import LLM_POLICIES, Config
+from autoresearch.search.executors.container import KEYS
+from autoresearch.search.executors.remote import filled
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU
 
 RESERVED = ("AR_", "AUTORESEARCH_")
-BASILICA_KEYS = ("BASILICA_API_TOKEN", "BASILICA_API_KEY")
 KNOWN_GPUS = {
     *("A10", "A100", "A40", "A6000", "B100", "B200", "B300", "GB200", "H100", "H200", "L4", "L40", "L40S"),
     *("RTX3090", "RTX4090", "RTX5090", "T4", "V100"),
@@ -68,6 +69,8 @@ def _extras(config: Config, around: Surroundings) -> Iterator[Problem]:
         yield Problem("policy.type", text)
     if config.target.type == "ray" and not find_spec("ray"):
         yield Problem("target.type", "ray needs ray; run `uv run --extra search --extra ray -m autoresearch ...`")
+    if config.target.type == "basilica" and not find_spec("basilica"):
+        yield Problem("target.type", "basilica needs its SDK; run `uv run --with basilica-sdk -m autoresearch ...`")
 
 
 def _variables(config: Config, around: Surroundings) -> Iterator[Problem]:
@@ -122,8 +125,10 @@ def _keys(config: Config, around: Surroundings) -> Iterator[Problem]:
     name = config.policy.llm_api_key_env
     if config.policy.type in LLM_POLICIES and not around.variables.get(name):
         yield Problem("policy.llm_api_key_env", f"the variable {name} must hold the key of {config.policy.llm_api_url}")
-    if config.target.type == "basilica" and not any(map(around.variables.get, BASILICA_KEYS)):
-        yield Problem("target.type", f"basilica needs a key in the variable {BASILICA_KEYS[0]}")
+    for missing in filled(config.target.headers, around.variables)[1]:
+        yield Problem("target.headers", f"the variable {missing} must be set, since a header names it")
+    if config.target.type == "basilica" and not any(map(around.variables.get, KEYS)):
+        yield Problem("target.type", f"basilica needs a key in the variable {KEYS[0]}")
 
 
 def _folders(config: Config, around: Surroundings) -> Iterator[Problem]:
@@ -249,6 +254,9 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
     mutable = config.policy.mutable_file
     if not config.policy.diffs or not mutable or not mutable.is_file():
         return
+    if config.target.type == "http":
+        text = f"{config.policy.type} changes code, which cannot be sent to a target of type http"
+        yield Problem("policy.type", text)
     repo = find_repo(config.target.workdir, around.variables)
     if not repo:
         yield Problem(

@@ -247,6 +247,14 @@ class Config(Section):
         return self.telemetry.artifacts_dir.parent / f"{self.telemetry.artifacts_dir.name}.sqlite"
 
     @property
+    def cost(self) -> dict[str, float]:
+        """What one trial takes."""
+        pooled = self.controller.parallel
+        if self.target.resources:
+            return self.target.resources
+        return {"gpu": 1.0} if pooled.enabled and pooled.resources.get("gpu") else {}
+
+    @property
     def seed(self) -> int:
         """Seed of the trials."""
         return self.policy.seed if self.controller.seed is None else self.controller.seed

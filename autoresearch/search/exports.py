@@ -84,17 +84,12 @@ class Exports:
         """Folder of a kept version."""
         return self.paths.versions_dir / f"v{version:04d}"
 
-    def model_dir(self, version: int) -> Path | None:
-        """Where the model of a kept version lies, if models are kept apart from the trials."""
-        shared = self.paths.model_output_dir
-        return shared / f"v{version:04d}" if shared else None
-
     def write_version(self, entry: Entry) -> None:
         """Write version.json of a kept trial."""
         assert entry.version and entry.result
         folder, result = self.version_dir(entry.version), entry.result
         folder.mkdir(parents=True, exist_ok=True)
-        model = self.model_dir(entry.version) or self.paths.artifacts_dir / f"run-{entry.number:04d}" / "model"
+        model = model_dir(self.config, entry)
         facts = {
             "version": entry.version,
             "trial": entry.number,
@@ -113,6 +108,14 @@ class Exports:
     def write_checkpoint(self, facts: dict[str, Any]) -> None:
         """Say where the campaign stands; the store beside it is what `run` goes on from."""
         _replace(self.config.controller.checkpoint_path, json.dumps(facts, indent=1) + "\n")
+
+
+def model_dir(config: Config, entry: Entry) -> Path:
+    """Where the model of a kept trial lies."""
+    shared = config.telemetry.model_output_dir
+    return (
+        shared / f"v{entry.version:04d}" if shared else config.telemetry.artifacts_dir / f"run-{entry.number:04d}/model"
+    )
 
 
 def set_aside(config: Config) -> list[str]:

@@ -97,10 +97,7 @@ class Journal:
 
     def cost(self) -> dict[str, float]:
         """What one trial takes."""
-        pooled = self.config.controller.parallel
-        if self.config.target.resources:
-            return self.config.target.resources
-        return {GPU: 1.0} if pooled.enabled and pooled.resources.get(GPU) else {}
+        return self.config.cost
 
     def _cost(self, entry: Entry) -> float:
         return self.cost().get(GPU, float(max(1, len(entry.devices))))

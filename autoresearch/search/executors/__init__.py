@@ -8,7 +8,7 @@ All executors leave the same files in `Order.folder`, and the engine reads nothi
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
 from autoresearch.records import Crash
@@ -107,6 +107,28 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of what all trials share; none is running."""
+
+
+def variables_at(variables: Mapping[str, str], here: str, there: str) -> dict[str, str]:
+    """The variables of a trial whose folder, and the model in it, lie elsewhere."""
+    moved = {
+        name: there + value[len(here) :] if value == here or value.startswith(f"{here}/") else value
+        for name, value in variables.items()
+    }
+    return moved | {"AR_MODEL_DIR": f"{there}/model"}
+
+
+def place(order: Order, name: str) -> Path:
+    """Where a file of a trial that ran elsewhere belongs here; `model/...` is below the folder of its model.
+
+    Raises:
+        ValueError: the name leads out of there.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ValueError(f"a trial must leave files in its own folder but named {name[:200]!r}")
+    is_model = path.parts[0] == "model" and len(path.parts) > 1
+    return Path(order.env["AR_MODEL_DIR"], *path.parts[1:]) if is_model else order.folder / path
 
 
 def make(config: Config, spans: Spans, variables: Mapping[str, str]) -> Executor:
