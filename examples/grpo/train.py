@@ -25,7 +25,7 @@ LR_END_FRAC = 0.1  # of the peak, at the end of the run
 WARMUP = 0.05  # of the run
 
 PARAMS = json.loads(os.environ.get("AR_PARAMS_JSON", "{}"))
-LEARNING_RATE = PARAMS.get("learning_rate", 3e-3)
+LEARNING_RATE = PARAMS.get("learning_rate", 6e-3)
 MINIBATCH = PARAMS.get("minibatch", 128)  # answers of one optimizer step
 
 
