@@ -13,6 +13,7 @@ from pathlib import Path
 from autoresearch_rl.target.progress import emit_progress
 
 STEPS = 40
+BATCH = 16
 PAUSE_S = 0.04
 
 
@@ -29,14 +30,14 @@ def loss(weights: list[float], examples: list[tuple[list[float], int]]) -> float
 def main() -> None:
     """Train with the parameters of the trial."""
     params = json.loads(os.environ.get("AR_PARAMS_JSON", "{}"))
-    rate, momentum, batch = params.get("rate", 0.1), params.get("momentum", 0.0), params.get("batch", 8)
+    rate, momentum = params.get("rate", 0.1), params.get("momentum", 0.0)
     data, source = json.loads(Path("data.json").read_text()), random.Random(int(os.environ.get("AR_SEED", "1")))
     weights = [0.0] * len(data["train"][0][0])
     speed = list(weights)
     for step in range(1, STEPS + 1):
-        misses = [(chance(weights, x) - y, x) for x, y in source.sample(data["train"], batch)]
+        misses = [(chance(weights, x) - y, x) for x, y in source.sample(data["train"], BATCH)]
         for place, before in enumerate(speed):
-            speed[place] = momentum * before - rate * sum(miss * x[place] for miss, x in misses) / batch
+            speed[place] = momentum * before - rate * sum(miss * x[place] for miss, x in misses) / BATCH
         weights = [weight + one for weight, one in zip(weights, speed, strict=True)]
         time.sleep(PAUSE_S)
         emit_progress(step=step, step_target=STEPS, metrics={"loss": loss(weights, data["held"])})
