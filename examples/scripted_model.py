@@ -15,6 +15,9 @@ class Handler(BaseHTTPRequestHandler):
 
     answers: list[Any]
 
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing, for the search talks on the same terminal."""
+
     def do_POST(self) -> None:
         """Answer in the form of a chat completion."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -66,6 +66,12 @@ def test_search_page_names_other_spellings_and_keys_without_effect() -> None:
     assert named(line) == ignored
 
 
+def test_search_page_shows_a_configuration_that_reads(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("".join(fenced(read(PAGE), "yaml")))
+    found = configfile.load(tmp_path / "config.yaml", tmp_path, pytest.fail)
+    assert found.policy.type == "hybrid" and found.policy.params.size() is None
+
+
 def test_search_page_lists_policies_and_targets() -> None:
     listed = {named(row[0])[0] for row in table_rows(read(PAGE), "policy")}
     assert listed == set(get_args(config.PolicyType))

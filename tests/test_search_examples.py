@@ -71,6 +71,7 @@ def test_minimal_target_from_start_to_kept_diff(tmp_path: Path) -> None:
     assert [row["decision"] for row in rows] == ["keep", "keep", "discard", "keep"]
     errors = [float(row["metric_value"]) for row in (rows[0], rows[1], rows[3])]
     assert errors[0] > errors[1] > 10 and errors[2] < 0.5 and best["metric"] == errors[2]
+    assert all(f"{error:.2f}, kept" in (EXAMPLES / "minimal_target" / "README.md").read_text() for error in errors)
     subjects = target.git("log", "--format=%s", f"{first}..").splitlines()
     assert subjects == [rows[3]["description"], rows[1]["description"], "another port"]
     assert not target.git("status", "--porcelain", "train.py"), "the file is what was kept"

@@ -1,8 +1,9 @@
 """Mutable: a small policy learns to sort digits from rewards alone, by GRPO (arXiv 2402.03300), from scratch.
 
-A rollout is a number of tasks with a group of sampled answers each. Groups whose answers all earn the same teach
-nothing and are left out, so the number of optimizer steps differs from rollout to rollout. The learning rate therefore
-follows the progress of the run, never a count of optimizer steps. Shapes: N answers, L digits of one, D digits (10).
+A rollout is a number of tasks with a group of sampled answers each; there is no reference policy to stay close to.
+Groups whose answers all earn the same teach nothing and are left out, so the number of optimizer steps differs from
+rollout to rollout. The learning rate therefore follows the progress of the run, never a count of optimizer steps.
+Shapes: N answers, L digits of one, D digits (10).
 """
 
 import json
