@@ -51,6 +51,8 @@ class Campaign:
     store: Store
     journal: Journal
     engine: Engine
+    stop: Stop = Stop("not_begun", "nothing was run")
+    """Why its last run ended."""
 
     @property
     def code(self) -> Code | None:
@@ -58,23 +60,26 @@ class Campaign:
         return self.engine.trials.code
 
     def search(self) -> Stop:
-        """Go on until a limit is reached; see Engine.run for what it raises."""
-        self.prepare()
+        """Go on until a limit is reached; see `finish` for what it raises."""
         told = self.journal.told
         results = [one for one in self.journal.results() if one.number <= told]
         pending = [one.proposal for one in self.journal.entries.values() if one.number > told]
         state: Mapping[str, Any] = self.store.fact("policy", {})
         make = self.maker(state, results, pending)
-        return self.finish(lambda: self.engine.run(Proposer(make, self.engine.trials.spans, self.engine.answer, told)))
+        proposer = Proposer(make, self.engine.trials.spans, self.engine.answer, told)
+        return self.finish(lambda: self.engine.run(proposer))
 
     def try_one(self, proposal: Proposal) -> Stop:
         """Run one trial by hand, after the baseline if it is a diff and there is none, and what was cut off before."""
-        self.prepare()
         first = [Proposal(source=BASELINE, rationale="the untouched target")]
-        new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
-        self.journal.admit(new, self.engine.trials.tip)
-        self.engine.last = Stop("one_trial", "run by hand")
-        return self.finish(lambda: self.engine.run(None))
+
+        def run() -> Stop:
+            new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
+            self.journal.admit(new, self.engine.trials.tip)
+            self.engine.last = Stop("one_trial", "run by hand")
+            return self.engine.run(None)
+
+        return self.finish(run)
 
     def maker(
         self, state: Mapping[str, Any], told: Sequence[Result], pending: Sequence[Proposal]
@@ -97,29 +102,38 @@ class Campaign:
         return make
 
     def finish(self, run: Callable[[], Stop]) -> Stop:
-        """Run the loop and note how it ended."""
-        self.journal.note("start", {"trials": len(self.journal.entries)})
+        """Prepare the target, run the loop, and note how it ended, however that was.
+
+        Raises:
+            NoGoodTrial: the target could not be prepared.
+            Exception: what the policy raised, or what broke the loop.
+        """
         try:
-            stop = run()
+            self.journal.note("start", {"trials": len(self.journal.entries)})
+            self.prepare()
+            self.stop = run()
         except KeyboardInterrupt:
-            self.conclude(Stop("interrupted", "told to stop at once; `run` again goes on"))
+            self.stop = Stop("interrupted", "told to stop at once; `run` again goes on")
             raise
         except Exception as error:
-            self.conclude(Stop("error", f"{type(error).__name__}: {error}"))
+            self.stop = Stop("error", f"{type(error).__name__}: {error}")
             raise
-        self.conclude(stop)
-        return stop
+        finally:
+            self.conclude()
+        if self.engine.error:
+            raise self.engine.error
+        return self.stop
 
-    def conclude(self, stop: Stop) -> None:
+    def conclude(self) -> None:
         """Write the summary."""
         self.journal.save_time()
-        facts = self.closing(stop)
+        facts = self.closing()
         self.journal.note("summary", facts)
         self.journal.exports.write_checkpoint(facts)
 
-    def closing(self, stop: Stop) -> standing.Facts:
-        """The closing line of the run."""
-        return standing.closing(self.config, list(self.journal.entries.values()), self.journal.spent_s(), stop)
+    def closing(self) -> standing.Facts:
+        """The closing line of the last run."""
+        return standing.closing(self.config, list(self.journal.entries.values()), self.journal.spent_s(), self.stop)
 
     def prepare(self) -> None:
         """Run the target's prepare_cmd, once per campaign.
