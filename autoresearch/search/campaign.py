@@ -30,6 +30,7 @@ from autoresearch.search.trial import Bench
 from autoresearch.search.trials import Trials
 
 PREPARE_TAIL = 4000
+NOT_BEGUN = Stop("not_begun", "nothing was run")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Campaign:
     store: Store
     journal: Journal
     engine: Engine
-    stop: Stop = Stop("not_begun", "nothing was run")
+    stop: Stop = NOT_BEGUN
     """Why its last run ended."""
 
     @property

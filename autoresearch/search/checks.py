@@ -60,7 +60,7 @@ def run(config: Config, around: Surroundings) -> list[Problem]:
 
 
 def _extras(config: Config, around: Surroundings) -> Iterator[Problem]:
-    needed = {"tpe": "optuna", "cmaes": "cmaes", "centaur": "cmaes"}
+    needed = {"random": "optuna", "tpe": "optuna", "cmaes": "cmaes", "centaur": "cmaes"}
     needed |= {name: "openai" for name in LLM_POLICIES if name != "centaur"}
     module = needed.get(config.policy.type)
     if module and not find_spec(module):
