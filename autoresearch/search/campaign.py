@@ -1,6 +1,7 @@
 """Opens a campaign: alone in its folders, with its store, its code and its exports, and prepared once."""
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ class Campaign:
     def try_one(self, proposal: Proposal) -> Stop:
         """Run one trial by hand, after the baseline if it is a diff and there is none, and what was cut off before."""
         first = [Proposal(source=BASELINE, rationale="the untouched target")]
+        if proposal.diff and self.code:
+            self.code.claim(self.store.fact("id"))
 
         def run() -> Stop:
             new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
@@ -169,7 +172,7 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
 
     Raises:
         Busy: another process holds it.
-        BadConfig: it was begun with another space, objective or command.
+        BadConfig: it was begun with another space, objective or command, or another campaign has its name.
         Damaged: its store is none.
     """
     path = config.store_path
@@ -204,6 +207,7 @@ def begin(store: Store, config: Config, now: float) -> None:
     if noted is None:
         with store.transaction(durable=True):
             store.set_fact("identity", wanted)
+            store.set_fact("id", uuid.uuid4().hex)
             store.set_fact("begun_s", now)
         return
     changed = [f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key) != one]
@@ -273,6 +277,8 @@ def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
         is_strict=policy.contract_strict,
         own=tuple(own),
     )
+    if policy.diffs:
+        code.claim(store.fact("id"))
     state = store.fact("code")
     if state and (policy.diffs or store.fact("kept_diff")):
         code.branch, code.at, code.tip = state["branch"], state["at"], state["tip"]
