@@ -79,6 +79,13 @@ def test_config_of_the_document_is_read_key_by_key(tmp_path: Path) -> None:
     assert len(said) == 1 and "submit_poll_interval_s" in said[0] and "scoring" in said[0]
 
 
+def test_config_of_an_old_file_may_leave_null_what_it_does_not_set(tmp_path: Path) -> None:
+    text = DOCUMENT.replace("  checkpoint_path: artifacts/checkpoint.json\n", "  checkpoint_path: null\n  seed: null\n")
+    config, _ = load(tmp_path, text.replace("  type: basilica ", "  headers: null\n  url: null\n  type: basilica "))
+    assert config.controller.checkpoint_path == tmp_path / "artifacts" / "checkpoint.json"
+    assert config.target.headers == {}
+
+
 def test_config_export_reads_back_the_same(tmp_path: Path) -> None:
     config, _ = load(tmp_path, DOCUMENT)
     again, said = load(tmp_path, yaml.safe_dump(config.model_dump(mode="json")))

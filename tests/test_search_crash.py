@@ -215,8 +215,9 @@ def test_second_signal_is_immediate(target: Target) -> None:
     assert command.poll() is None and is_alive(trial), "it ignores the polite signal, and has its grace"
     begun = time.monotonic()
     command.send_signal(signal.SIGTERM)
-    _, err = command.communicate(timeout=30)
+    out, err = command.communicate(timeout=30)
     assert command.returncode == 143, err
+    assert json.loads(out)["stop_reason"] == target.events("summary")[0]["stop_reason"] == "interrupted"
     assert time.monotonic() - begun < process.GRACE_S - 1.5
     wait_for(lambda: not is_alive(trial), 2)
 

@@ -1,11 +1,14 @@
 """Diffs in a search: run in trees of their own, kept as commits, and never at the cost of the person's files."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from searching import Target
 
+from autoresearch.errors import BadConfig
 from autoresearch.search.campaign import Campaign
 from autoresearch.search.proposal import Proposal
 
@@ -147,6 +150,31 @@ def test_run_one_takes_a_diff_from_a_file(target: Target) -> None:
     ended = target.run("--diff", "b.patch", verb="run-one", OPENAI_API_KEY="k")
     assert statuses(target)[-1] == ("rejected", "discard")
     assert "must apply" in target.rows()[-1]["reason"]
+
+
+def test_name_of_a_campaign_that_ran_diffs_is_refused_to_another(target: Target) -> None:
+    with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "0.5"))
+    mine = target.git("rev-parse", "refs/autoresearch/search/test/0002")
+    policy = {"type": "llm_diff", "mutable_file": "train.py", "llm_api_url": "http://x", "llm_model": "m"}
+    other = target.configure(policy=policy, telemetry={"artifacts_dir": "artifacts/other"})
+    (target.folder / "a.patch").write_text(diff("0.5", "0.25"))
+    ended = [
+        other.run(verb="validate", OPENAI_API_KEY="k"),
+        other.run("--diff", "a.patch", verb="run-one", OPENAI_API_KEY="k"),
+    ]
+    assert [one.code for one in ended] == [2, 2] and "name: must be one that no other" in ended[0].err
+    with pytest.raises(BadConfig, match="name must be one"), other.opened():  # without the checks, in the same moment
+        pass
+    other = target.configure(telemetry={"artifacts_dir": "artifacts/plain"})
+    ended = [other.run("--diff", "a.patch", verb="run-one"), other.run()]
+    assert [one.code for one in ended] == [2, 0], "without diffs a name may be shared"
+    assert target.git("rev-parse", "refs/autoresearch/search/test/0002") == mine
+
+    free = re.search(r"`(git for-each-ref .*)`", ended[0].err)
+    assert free and target.git("log", "--all", "--oneline")
+    subprocess.run(["sh", "-c", free[1]], cwd=target.folder, check=True)
+    assert other.run("--diff", "a.patch", verb="run-one").code == 0
 
 
 def test_diff_outside_a_repository_is_rejected(tmp_path: Path) -> None:

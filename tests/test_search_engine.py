@@ -165,6 +165,8 @@ def test_search_ends_with_code_3_where_preparation_fails(target: Target) -> None
     (target.folder / "prepare.py").write_text('raise SystemExit("no data here")\n')
     ended = target.write("", target={"prepare_cmd": [sys.executable, "prepare.py"]}).run()
     assert ended.code == 3 and "no data here" in ended.err
+    assert ended.facts()["stop_reason"] == "error" and "no data here" in ended.facts()["detail"]
+    assert target.events("summary")[0]["detail"] == ended.facts()["detail"]
     assert not target.trial(1).exists()
 
 

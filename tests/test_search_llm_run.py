@@ -99,6 +99,10 @@ def test_hybrid_campaign_from_parameters_to_code_to_a_model_that_is_gone(stub, e
     done = run(tmp_path, stub, environment, 18)
     assert done.returncode == 1 and "HTTP 401: no such key ***; check the key" in done.stderr
     assert len(rows(tmp_path)) == 12
+    closing = json.loads(done.stdout)
+    assert (closing["stop_reason"], closing["trials"]) == ("policy_failed", 12) and "HTTP 401" in closing["detail"]
+    events = [json.loads(line) for line in (tmp_path / "traces" / "events.jsonl").read_text().splitlines()]
+    assert events[-1]["type"] == "summary" and events[-1]["detail"] == closing["detail"]
     everything = (
         done.stdout
         + done.stderr

@@ -119,6 +119,16 @@ def test_policy_draws_anew_for_another_seed(name: str) -> None:
     assert [one.params for one in draws[0]] != [one.params for one in draws[1]]
 
 
+@pytest.mark.parametrize("name", ["random", *ADAPTIVE])
+def test_policies_of_neighbouring_seeds_share_no_draws(name: str) -> None:
+    drawn = []
+    for seed in (1, 2):
+        policy = make(name, seed=seed)
+        policy.restore({}, [], [])
+        drawn.append({json.dumps(policy.propose(1, History())[0].params) for _ in range(6)})
+    assert len(drawn[0]) == 6 and not drawn[0] & drawn[1]
+
+
 def best_of(name: str, loss: Loss, params: dict[str, Any], budget: int, seed: int) -> float:
     policy = make(name, params, seed)
     policy.restore({}, [], [])

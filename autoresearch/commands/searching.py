@@ -65,6 +65,7 @@ def run(found: Campaign, search: Callable[[], Stop]) -> int:
 
     Raises:
         NoGoodTrial: no trial of the campaign succeeded.
+        Exception: what ended the search; the closing line is printed all the same.
     """
     received: list[int] = []
 
@@ -81,10 +82,12 @@ def run(found: Campaign, search: Callable[[], Stop]) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, heed)
     try:
-        facts = found.closing(search())
+        search()
     except KeyboardInterrupt:
-        return 128 + (received or [signal.SIGINT])[0]
-    print(json.dumps(facts, default=str), flush=True)
+        received += [] if received else [signal.SIGINT]
+    finally:
+        facts = found.closing()
+        print(json.dumps(facts, default=str), flush=True)
     if received:
         return 128 + received[0]
     if not facts["counts"].get("ok"):

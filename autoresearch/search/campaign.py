@@ -1,6 +1,7 @@
 """Opens a campaign: alone in its folders, with its store, its code and its exports, and prepared once."""
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from autoresearch.search.trial import Bench
 from autoresearch.search.trials import Trials
 
 PREPARE_TAIL = 4000
+NOT_BEGUN = Stop("not_begun", "nothing was run")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Campaign:
     store: Store
     journal: Journal
     engine: Engine
+    stop: Stop = NOT_BEGUN
+    """Why its last run ended."""
 
     @property
     def code(self) -> Code | None:
@@ -58,23 +62,28 @@ class Campaign:
         return self.engine.trials.code
 
     def search(self) -> Stop:
-        """Go on until a limit is reached; see Engine.run for what it raises."""
-        self.prepare()
+        """Go on until a limit is reached; see `finish` for what it raises."""
         told = self.journal.told
         results = [one for one in self.journal.results() if one.number <= told]
         pending = [one.proposal for one in self.journal.entries.values() if one.number > told]
         state: Mapping[str, Any] = self.store.fact("policy", {})
         make = self.maker(state, results, pending)
-        return self.finish(lambda: self.engine.run(Proposer(make, self.engine.trials.spans, self.engine.answer, told)))
+        proposer = Proposer(make, self.engine.trials.spans, self.engine.answer, told)
+        return self.finish(lambda: self.engine.run(proposer))
 
     def try_one(self, proposal: Proposal) -> Stop:
         """Run one trial by hand, after the baseline if it is a diff and there is none, and what was cut off before."""
-        self.prepare()
         first = [Proposal(source=BASELINE, rationale="the untouched target")]
-        new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
-        self.journal.admit(new, self.engine.trials.tip)
-        self.engine.last = Stop("one_trial", "run by hand")
-        return self.finish(lambda: self.engine.run(None))
+        if proposal.diff and self.code:
+            self.code.claim(self.store.fact("id"))
+
+        def run() -> Stop:
+            new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
+            self.journal.admit(new, self.engine.trials.tip)
+            self.engine.last = Stop("one_trial", "run by hand")
+            return self.engine.run(None)
+
+        return self.finish(run)
 
     def maker(
         self, state: Mapping[str, Any], told: Sequence[Result], pending: Sequence[Proposal]
@@ -97,29 +106,38 @@ class Campaign:
         return make
 
     def finish(self, run: Callable[[], Stop]) -> Stop:
-        """Run the loop and note how it ended."""
-        self.journal.note("start", {"trials": len(self.journal.entries)})
+        """Prepare the target, run the loop, and note how it ended, however that was.
+
+        Raises:
+            NoGoodTrial: the target could not be prepared.
+            Exception: what the policy raised, or what broke the loop.
+        """
         try:
-            stop = run()
+            self.journal.note("start", {"trials": len(self.journal.entries)})
+            self.prepare()
+            self.stop = run()
         except KeyboardInterrupt:
-            self.conclude(Stop("interrupted", "told to stop at once; `run` again goes on"))
+            self.stop = Stop("interrupted", "told to stop at once; `run` again goes on")
             raise
         except Exception as error:
-            self.conclude(Stop("error", f"{type(error).__name__}: {error}"))
+            self.stop = Stop("error", f"{type(error).__name__}: {error}")
             raise
-        self.conclude(stop)
-        return stop
+        finally:
+            self.conclude()
+        if self.engine.error:
+            raise self.engine.error
+        return self.stop
 
-    def conclude(self, stop: Stop) -> None:
+    def conclude(self) -> None:
         """Write the summary."""
         self.journal.save_time()
-        facts = self.closing(stop)
+        facts = self.closing()
         self.journal.note("summary", facts)
         self.journal.exports.write_checkpoint(facts)
 
-    def closing(self, stop: Stop) -> standing.Facts:
-        """The closing line of the run."""
-        return standing.closing(self.config, list(self.journal.entries.values()), self.journal.spent_s(), stop)
+    def closing(self) -> standing.Facts:
+        """The closing line of the last run."""
+        return standing.closing(self.config, list(self.journal.entries.values()), self.journal.spent_s(), self.stop)
 
     def prepare(self) -> None:
         """Run the target's prepare_cmd, once per campaign.
@@ -154,7 +172,7 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
 
     Raises:
         Busy: another process holds it.
-        BadConfig: it was begun with another space, objective or command.
+        BadConfig: it was begun with another space, objective or command, or another campaign has its name.
         Damaged: its store is none.
     """
     path = config.store_path
@@ -189,6 +207,7 @@ def begin(store: Store, config: Config, now: float) -> None:
     if noted is None:
         with store.transaction(durable=True):
             store.set_fact("identity", wanted)
+            store.set_fact("id", uuid.uuid4().hex)
             store.set_fact("begun_s", now)
         return
     changed = [f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key) != one]
@@ -258,6 +277,8 @@ def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
         is_strict=policy.contract_strict,
         own=tuple(own),
     )
+    if policy.diffs:
+        code.claim(store.fact("id"))
     state = store.fact("code")
     if state and (policy.diffs or store.fact("kept_diff")):
         code.branch, code.at, code.tip = state["branch"], state["at"], state["tip"]

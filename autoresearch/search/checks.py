@@ -9,14 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from autoresearch import sandbox
-from autoresearch.errors import GitFailed, Refused
+from autoresearch.errors import Damaged, GitFailed, Refused
 from autoresearch.repo import Repo
-from autoresearch.search import trial
+from autoresearch.search import diffs, trial
 from autoresearch.search.config import LLM_POLICIES, Config
 from autoresearch.search.executors.container import KEYS
 from autoresearch.search.executors.remote import filled
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU
+from autoresearch.search.store import Store
 
 RESERVED = ("AR_", "AUTORESEARCH_")
 KNOWN_GPUS = {
@@ -61,7 +62,7 @@ def run(config: Config, around: Surroundings) -> list[Problem]:
 
 
 def _extras(config: Config, around: Surroundings) -> Iterator[Problem]:
-    needed = {"tpe": "optuna", "cmaes": "cmaes", "centaur": "cmaes"}
+    needed = {"random": "optuna", "tpe": "optuna", "cmaes": "cmaes", "centaur": "cmaes"}
     needed |= {name: "openai" for name in LLM_POLICIES if name != "centaur"}
     module = needed.get(config.policy.type)
     if module and not find_spec(module):
@@ -266,11 +267,26 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
     if not mutable.is_relative_to(repo.root):
         yield Problem("policy.mutable_file", f"must lie in {repo.root} but is {mutable}")
         return
+    if (other := diffs.owner(repo, config.name)) and other != _campaign(config.store_path):
+        yield Problem("name", diffs.taken(repo, config.name))
     name = str(mutable.relative_to(repo.root))
     if name not in repo.files("HEAD"):
         yield Problem("policy.mutable_file", f"{name} must be committed; `git add {name}` and `git commit`")
     elif name in repo.dirty([name]):
         yield Problem("policy.mutable_file", f"{name} must be as it was committed, since diffs are made against that")
+
+
+def _campaign(store_path: Path) -> str:
+    """What tells the campaign of a store from others; empty where there is none."""
+    if not store_path.is_file():
+        return ""
+    try:
+        store = Store(store_path, readonly=True)
+    except Damaged:
+        return ""
+    found = store.fact("id", "")
+    store.close()
+    return str(found)
 
 
 def find_repo(folder: Path, variables: Mapping[str, str]) -> Repo | None:

@@ -13,6 +13,7 @@ from autoresearch.search.space import Space
 
 LLM_POLICIES = ("llm", "llm_diff", "hybrid", "centaur")
 DIFF_POLICIES = ("llm_diff", "hybrid")
+CHECKPOINT = Path("artifacts/checkpoint.json")
 PolicyType = Literal[
     "grid", "random", "static", "llm", "llm_diff", "hybrid", "learned", "tpe", "cmaes", "centaur"
 ]  # fmt: skip
@@ -24,6 +25,11 @@ def _split(command: Any) -> Any:
 
 Command = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
 """Words of a command, or a text that is split as a shell splits it; no shell ever runs it."""
+
+
+def _null_is(default: Any) -> BeforeValidator:
+    """Of keys that old files may leave null."""
+    return BeforeValidator(lambda raw: default if raw is None else raw)
 
 
 class Section(BaseModel):
@@ -76,7 +82,7 @@ class Target(Section):
     """Of a whole trial."""
     url: str | None = None
     """For `http`: where trials are posted."""
-    headers: dict[str, str] = {}
+    headers: Annotated[dict[str, str], _null_is({})] = {}
     """For `http`; `$NAME` in a value is replaced from the environment."""
     resources: dict[str, float] = {}
     """What one trial takes from `controller.parallel.resources`; by default one GPU where GPUs are pooled."""
@@ -185,7 +191,7 @@ class Controller(Section):
     failure_rate_limit: float | None = Field(default=None, gt=0, le=1)
     failure_window: int = Field(default=10, ge=1)
     """Trials over which the rate is taken."""
-    checkpoint_path: Path = Path("artifacts/checkpoint.json")
+    checkpoint_path: Annotated[Path, _null_is(CHECKPOINT)] = CHECKPOINT
     intra_iteration_cancel: Cancel = Cancel()
     parallel: Parallel = Parallel()
 

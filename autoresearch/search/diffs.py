@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch import knobs
-from autoresearch.errors import GitFailed, Refused
+from autoresearch.errors import BadConfig, GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.sandbox import files
 from autoresearch.search import edits, reach
@@ -143,10 +143,26 @@ class Code:
         """Take a trial's tree away; its commit stays reachable."""
         files.remove(folder / "code")
 
+    def claim(self, campaign: str) -> None:
+        """Make the name the campaign's own in this repository, so that no other campaign moves its references.
+
+        Args:
+            campaign: what tells it from others of this name.
+
+        Raises:
+            BadConfig: another has it.
+        """
+        blob = self.repo.run("hash-object", "-w", "--stdin", stdin=campaign)
+        try:
+            self.repo.keep_reachable(place(self.name, "owner"), blob)
+        except GitFailed as error:
+            if owner(self.repo, self.name) in ("", campaign):
+                raise
+            raise BadConfig(f"name {taken(self.repo, self.name)}") from error
+
     def remember(self, number: int, commit: str) -> None:
         """Keep a trial's commit reachable."""
-        taken = f"refs/autoresearch/search/{self.name}/{number:04d}"
-        self.repo.run("update-ref", taken, commit)
+        self.repo.run("update-ref", place(self.name, f"{number:04d}"), commit)
 
     def keep(self, commit: str, message: str) -> str:
         """Make a measured commit the tip, and bring it to the person's branch if that is where the campaign left it.
@@ -168,6 +184,27 @@ class Code:
         left = self.repo.move_branch(branch, head, new, changed)
         self.at = self.tip = new
         return f"{', '.join(left)} has newer edits, which stay; the kept text is in {new[:12]}" if left else ""
+
+
+def place(name: str, what: str) -> str:
+    """A reference of a campaign."""
+    return f"refs/autoresearch/search/{name}/{what}"
+
+
+def owner(repo: Repo, name: str) -> str:
+    """The campaign that has run diffs under a name; empty where none has."""
+    ref = place(name, "owner")
+    return repo.run("cat-file", "blob", ref) if repo.exists(ref) else ""
+
+
+def taken(repo: Repo, name: str) -> str:
+    """What is said of a name that another campaign has."""
+    below = place(name, "")
+    free = f"git for-each-ref --format='delete %(refname)' {below} | git update-ref --stdin"
+    return (
+        f"must be one that no other campaign has but {name!r} belongs to one with another store, whose commits in "
+        f"{repo.root} would be overwritten; choose another, or give these up with `{free}`"
+    )
 
 
 def aimed(diff: str, mutable: str) -> str:

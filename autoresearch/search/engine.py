@@ -46,7 +46,7 @@ class Engine:
     is_ending: bool = False
     """Whether what runs was told to end."""
     error: BaseException | None = None
-    """What the policy raised."""
+    """What the policy raised; for the caller of `run` to raise again."""
     is_looping: bool = False
     """Whether the inbox is read."""
     looked_s: float = 0.0
@@ -57,9 +57,6 @@ class Engine:
 
         Args:
             proposer: None where `last` is set from the start, so that only what is queued is run.
-
-        Raises:
-            Exception: of the policy, when what ran is over.
         """
         try:
             self.is_looping = True
@@ -71,8 +68,6 @@ class Engine:
             raise
         finally:
             self.stopping.set()
-        if self.error:
-            raise self.error
         return stop
 
     def done(self, number: int, outcome: Outcome) -> None:
@@ -161,7 +156,8 @@ class Engine:
         if answer.error:
             self.error = answer.error
             is_ours = not isinstance(answer.error, AutoresearchError)
-            self.last = Stop("error", str(answer.error), is_hard=is_ours, is_resumable=True)
+            said = f"{type(answer.error).__name__}: {answer.error}"
+            self.last = Stop("policy_failed", said, is_hard=is_ours, is_resumable=True)
         elif answer.proposals:
             self.journal.admit(answer.proposals, self.asked_from, answer.state, answer.told)
         else:

@@ -18,7 +18,7 @@ from autoresearch.search.spans import Spans
 POLICIES = {
     "static": ("fixed", "Static"),
     "grid": ("fixed", "Grid"),
-    "random": ("fixed", "Random"),
+    "random": ("sampled", "Random"),
     "tpe": ("sampled", "Tpe"),
     "cmaes": ("sampled", "Cmaes"),
     "learned": ("learned", "Learned"),

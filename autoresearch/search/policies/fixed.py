@@ -1,9 +1,5 @@
-"""Policies that need no results: the same parameters again, every cell of a grid once, uniform draws.
+"""Policies that need neither results nor chance: the same parameters again, every cell of a grid once."""
 
-Optuna draws uniformly too, but takes half a second to import, which is a trial on a small target.
-"""
-
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,17 +48,3 @@ class Grid(Static):
     def restore(self, state: Mapping[str, Any], told: Sequence[Result], pending: Sequence[Proposal]) -> None:
         """Go on after the last cell."""
         self.cursor = state.get("cursor", 0)
-
-
-class Random(Grid):
-    """Independent draws, each from a seed of its own, so that a batch draws what its members would have drawn alone."""
-
-    def __init__(self, context: Context):
-        super().__init__(context)
-        self.seed = context.config.policy.seed
-
-    def propose(self, count: int, history: History) -> list[Proposal]:
-        """Draw a batch."""
-        first, self.cursor = self.cursor, self.cursor + count
-        draws = (self.space.draw(random.Random(f"{self.seed} {number}")) for number in range(first, self.cursor))
-        return [Proposal(params=params, source="random") for params in draws]

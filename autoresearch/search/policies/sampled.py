@@ -1,15 +1,16 @@
-"""Optuna's samplers by ask and tell: TPE and CMA-ES. The study lives in memory and is made again from the store.
+"""Optuna's samplers by ask and tell: uniform, TPE, CMA-ES. The study lives in memory and is made again from the store.
 
 A sampler is seeded anew for every batch, by the number of trials before it, so that a search that was cut off goes on
 as it would have gone. CMA-ES is the sum of its past: its draws are repeated, the others' are taken as recorded.
 """
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -88,7 +89,8 @@ class Tpe:
 
     def _draw(self, count: int, recorded: Mapping[int, Mapping[str, Scalar]]) -> list[tuple[int, optuna.Trial]]:
         """Ask the study, or repeat what it was asked before."""
-        self.study.sampler = self.sampler(self.seed + self.num_drawn)
+        generator = random.Random(f"{self.seed} {self.num_drawn}")  # not their sum, which campaigns would share
+        self.study.sampler = self.sampler(generator.randrange(2**32))
         found = []
         for key in range(self.num_drawn, self.num_drawn + count):
             if point := self.chosen.get(key) or (None if self.redraws else recorded.get(key)):
@@ -138,6 +140,16 @@ class Tpe:
             self.batches.append((before, count))
         for result in told[self.num_told :]:
             self.tell(result)
+
+
+class Random(Tpe):
+    """Independent uniform draws."""
+
+    source = "random"
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """A fresh sampler."""
+        return RandomSampler(seed=seed)
 
 
 class Cmaes(Tpe):
