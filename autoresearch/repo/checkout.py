@@ -64,7 +64,7 @@ class Repo(Git):
         untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
         return sorted({*found, *untracked})
 
-    def untracked(self) -> list[str]:
+    def new(self) -> list[str]:
         """Files that git neither tracks nor ignores."""
         return self._paths("ls-files", "-z", "--others", "--exclude-standard")
 
