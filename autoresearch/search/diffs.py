@@ -131,7 +131,7 @@ class Code:
         code = folder / "code"
         code.mkdir()
         self.repo.export(commit, [], code)
-        for path in self.repo.untracked():
+        for path in self.repo.untracked("--directory"):  # a folder that holds nothing else ends with a slash
             place, original = code / path.rstrip("/"), self.repo.root / path.rstrip("/")
             is_own = any(original == one or original in one.parents or one in original.parents for one in self.own)
             if not is_own and not path.startswith(".") and "__pycache__" not in path and not place.exists():
