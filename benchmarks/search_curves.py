@@ -1,10 +1,13 @@
-"""Best-so-far curves of the search's policies on this repository's train.py at scale `tiny`, refereed.
+"""Best-so-far curves of the search's policies on this repository's train.py at scale `tiny`.
 
 Usage: python benchmarks/search_curves.py [--trials 24] [--seeds 3] [--steps 100] [--policies random tpe cmaes centaur]
-    [--file results/search_curves.json] [--picture docs/img/search-curves.png]
+    [--file results/search_curves.json] [--picture docs/img/search-curves.png] [--warm]
 
 A training ends after a fixed number of steps, so that its score depends on parameters and seed alone and not on what
 else the machine does. Scores are remembered in the file by parameters and code: cut off, the same command goes on.
+The baseline, train.py as it stands, is drawn as a line and is not among the trials of a curve.
+With `--warm` one process that imported torch once forks for every training and takes the score as a run by hand does,
+at a third of the time; otherwise every trial is one of the search's own, scored by the referee.
 The language model of `centaur` is played by a rule (`Rule`) behind a real endpoint on loopback.
 """
 
@@ -16,6 +19,7 @@ import math
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -64,6 +68,7 @@ class Memory:
         self.limits |= {"AUTORESEARCH_TIME_BUDGET": "600", "OPENAI_API_KEY": "none"}
         self.known: dict[str, Any] = json.loads(path.read_text())["trainings"] if path.exists() else {}
         self.curves: dict[str, list[list[float]]] = {}
+        self.baseline: float | None = None
 
     def key(self, params: Mapping[str, Any]) -> str:
         """Name of a training."""
@@ -82,16 +87,38 @@ class Memory:
         """Replace the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_name(f".{self.path.name}")
-        aside.write_text(json.dumps({"curves": self.curves, "trainings": self.known}, indent=1) + "\n")
+        aside.write_text(
+            json.dumps({"baseline": self.baseline, "curves": self.curves, "trainings": self.known}, indent=1) + "\n"
+        )
         aside.replace(self.path)
+
+
+class Warm:
+    """One process that trains again and again."""
+
+    def __init__(self, limits: Mapping[str, str]):
+        """Start it."""
+        variables = {**os.environ, **limits, "AUTORESEARCH_SEED": str(TRIAL_SEED)}
+        command = [sys.executable, str(Path(__file__).with_name("warm_trainer.py"))]
+        self.process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def train(self, params: Mapping[str, Any]) -> Outcome:
+        """Train once."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps({"params": dict(params)}) + "\n")
+        answer = json.loads(self.process.stdout.readline())
+        metrics = {} if answer["val_bpb"] is None else {"val_bpb": answer["val_bpb"]}
+        return Outcome("exited", answer["exit_code"], answer["seconds"], "", metrics)
 
 
 class Remembering(CommandExecutor):
     """Trains what is not known yet."""
 
-    def __init__(self, config: Config, memory: Memory):
+    def __init__(self, config: Config, memory: Memory, warm: Warm | None):
         super().__init__(config, Spans(), {})
-        self.memory = memory
+        self.memory, self.warm = memory, warm
 
     def submit(self, order: Order, done: Done) -> dict[str, Any]:
         """Answer from memory, or begin a trial."""
@@ -106,6 +133,9 @@ class Remembering(CommandExecutor):
             print(".", end="", file=sys.stderr, flush=True)
             done(number, outcome)
 
+        if self.warm:
+            remember(order.number, self.warm.train(order.params))
+            return {}
         return super().submit(order, remember)
 
 
@@ -143,7 +173,9 @@ def alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
     return all(math.isclose(one[name], other[name], rel_tol=1e-4) for name in SPACE)
 
 
-def search(folder: Path, policy: dict[str, Any], num_trials: int, memory: Memory) -> list[float | None]:
+def search(
+    folder: Path, policy: dict[str, Any], num_trials: int, memory: Memory, warm: Warm | None
+) -> list[float | None]:
     """Run one campaign in an empty folder; returns the scores in order, the baseline's first, None where it failed."""
     for name in FILES:
         shutil.copyfile(ROOT / name, folder / name)
@@ -170,7 +202,7 @@ def search(folder: Path, policy: dict[str, Any], num_trials: int, memory: Memory
     clocks = Clocks(time.time, time.time() - time.monotonic())
     with campaign.opened(config, around, clocks, lambda text: None) as found:
         assert found.engine.trials.bench.is_own, "the referee must score"
-        found.engine.trials.executor = Remembering(config, memory)
+        found.engine.trials.executor = Remembering(config, memory, warm)
         found.search()
         results = found.journal.results()
     fallen = [one.proposal.source for one in results if "fallback" in one.proposal.source]
@@ -186,6 +218,7 @@ def best_so_far(scores: Sequence[float | None]) -> list[float]:
 def measure(options: argparse.Namespace, memory: Memory) -> dict[str, list[list[float]]]:
     """Curves of all policies, one for each seed; all policies of one seed come before the next."""
     found: dict[str, list[list[float]]] = {policy: [] for policy in options.policies}
+    warm = Warm(memory.limits) if options.warm else None
     with chat_stub.serve() as stub:
         stub.always = Rule()
         for seed, policy in itertools.product(range(1, options.seeds + 1), options.policies):
@@ -194,8 +227,9 @@ def measure(options: argparse.Namespace, memory: Memory) -> dict[str, list[list[
                 settings |= {"llm_api_url": stub.url, "llm_model": "rule"}
             print(f"seed {seed}, {policy} ", end="", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory() as name:
-                scores = search(Path(name), settings, options.trials, memory)
-            found[policy].append(best_so_far(scores))
+                scores = search(Path(name), settings, options.trials, memory, warm)
+            found[policy].append(best_so_far(scores[1:]))
+            memory.baseline = scores[0]
             memory.curves = found
             memory.write()
             print(f" {found[policy][-1][-1]:.4f}", file=sys.stderr)
@@ -204,19 +238,19 @@ def measure(options: argparse.Namespace, memory: Memory) -> dict[str, list[list[
 
 def table(curves: Mapping[str, list[list[float]]]) -> str:
     """Mean, lowest and highest of the seeds after a third, two thirds and all of the trials."""
-    num_trials = len(next(iter(curves.values()))[0]) - 1
+    num_trials = len(next(iter(curves.values()))[0])
     places = sorted({max(1, num_trials // 3), max(1, 2 * num_trials // 3), num_trials})
     rows = [f"| policy | {' | '.join(f'after {one} trials' for one in places)} |", "|---" * (len(places) + 1) + "|"]
     for policy, lines in curves.items():
         cells = []
         for place in places:
-            values = [line[place] for line in lines]
+            values = [line[place - 1] for line in lines]
             cells.append(f"{statistics.fmean(values):.4f} ({min(values):.4f} to {max(values):.4f})")
         rows.append(f"| {policy} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def draw(curves: Mapping[str, list[list[float]]], path: Path) -> None:
+def draw(curves: Mapping[str, list[list[float]]], baseline: float | None, path: Path) -> None:
     """A line of the mean for each policy, in a band from the best to the worst seed."""
     import matplotlib
 
@@ -225,13 +259,15 @@ def draw(curves: Mapping[str, list[list[float]]], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150)
     for policy, lines in curves.items():
-        trials = range(len(lines[0]))
+        trials = range(1, len(lines[0]) + 1)
         columns = list(zip(*lines, strict=True))
         mean = [statistics.fmean(column) for column in columns]
         axes.step(trials, mean, where="post", label=policy, color=COLORS[policy], linewidth=2)
         low, high = [min(column) for column in columns], [max(column) for column in columns]
         axes.fill_between(trials, low, high, step="post", color=COLORS[policy], alpha=0.15, linewidth=0)
-    axes.set(xlabel="trials after the baseline", ylabel="best val_bpb so far (refereed)")
+    if baseline is not None:
+        axes.axhline(baseline, color="black", linewidth=1, linestyle="--", label="train.py as it stands")
+    axes.set(xlabel="trials", ylabel="best val_bpb so far")
     axes.set_title(f"train.py at scale tiny, {len(SPACE)} constants; mean and range of {len(lines)} seeds", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
@@ -250,14 +286,16 @@ def main() -> None:
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     parser.add_argument("--file", type=Path, default=ROOT / "results" / "search_curves.json", help="what is remembered")
     parser.add_argument("--picture", type=Path, help="where to draw the curves")
+    parser.add_argument("--warm", action="store_true", help="fork from one process, without the referee")
     options = parser.parse_args()
     memory = Memory(options.file, options.steps)
     curves = measure(options, memory)
+    print(f"train.py as it stands: {memory.baseline:.4f}\n")
     print(table(curves))
     seconds = [one["seconds"] for one in memory.known.values()]
     print(f"\n{len(seconds)} trainings of {options.steps} steps, {statistics.median(seconds):.1f} s each (median).")
     if options.picture:
-        draw(curves, options.picture)
+        draw(curves, memory.baseline, options.picture)
 
 
 if __name__ == "__main__":
