@@ -27,12 +27,12 @@ class Measured(NamedTuple):
     """What stood where the objective should have been a number; empty where it is one, or nothing named it."""
 
 
-def read(logs: Sequence[Path], file: Path, last_report: Mapping[str, float], objective: str) -> Measured:
+def read(logs: Sequence[Path], file: Path | None, last_report: Mapping[str, float], objective: str) -> Measured:
     """All numbers of a trial; of each name the last one counts.
 
     Args:
         logs: in the order in which they were written.
-        file: a JSON object of names and numbers, as after AR_METRIC.
+        file: a JSON object of names and numbers, as after AR_METRIC; None where there is none.
     """
     strict, plain = dict[str, Any](), dict[str, Any]()
     for line in _lines(logs):
@@ -42,7 +42,7 @@ def read(logs: Sequence[Path], file: Path, last_report: Mapping[str, float], obj
             name = pair[1].decode(errors="replace")
             if name in plain or name == objective or len(plain) < MOST_NAMES:
                 plain[name] = pair[2].decode(errors="replace")
-    strict |= _object(files.read(file, LINE_BYTES))
+    strict |= _object(files.read(file, LINE_BYTES) if file else b"")
     found = {**last_report, **plain, **strict}
     numbers = {name: value for name, raw in found.items() if (value := number(raw)) is not None}
     said = "" if objective in numbers or objective not in found else str(found[objective])[:60]

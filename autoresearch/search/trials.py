@@ -167,7 +167,8 @@ class Trials:
         while one.trail.read():
             pass
         folder = self.bench.folder(number)
-        result = conclusion.conclude(entry, outcome, one.trail, folder, self.config.objective.metric)
+        metric, is_evaluated = self.config.objective.metric, len(self.bench.commands()) > 1
+        result = conclusion.conclude(entry, outcome, one.trail, folder, metric, is_evaluated)
         self.record(entry, result)
         args = {"iter": number, "status": result.status, "metric": result.metric, "devices": entry.devices}
         self.spans.add("executor.execute", one.begun_s, f"slot {one.slot}", args)

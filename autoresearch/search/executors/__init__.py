@@ -42,7 +42,8 @@ class Order:
     cwd: Path
     """Where commands run."""
     commands: tuple[tuple[str, ...], ...]
-    """Run one after the other while each exits with 0: training, then evaluation."""
+    """Run one after the other while each exits with 0: training, then evaluation. In between `metric.json` is taken
+    away: the number is the last command's."""
     env: Mapping[str, str]
     """The whole environment on this machine, by allow-list; holds no keys."""
     variables: Mapping[str, str]

@@ -13,8 +13,9 @@ from typing import Any
 from autoresearch import process, referee, sandbox
 from autoresearch.errors import Refused
 from autoresearch.process import Deadline, Ended, Launch
+from autoresearch.sandbox import files
 from autoresearch.search.config import Config
-from autoresearch.search.executors import LOGS, SHIM, Done, Order, Outcome
+from autoresearch.search.executors import LOGS, METRIC_FILE, SHIM, Done, Order, Outcome
 from autoresearch.search.own import METRIC
 from autoresearch.search.spans import Spans
 
@@ -73,6 +74,7 @@ class CommandExecutor:
         for number in range(len(job.order.commands)):
             if number:
                 try:
+                    files.remove(job.order.folder / METRIC_FILE)
                     job.launch = self._launch(job.order, number)
                 except (OSError, Refused) as error:
                     return Outcome("unstartable", seconds=time.monotonic() - job.begun, why=str(error))
