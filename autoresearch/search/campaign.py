@@ -13,7 +13,7 @@ from autoresearch.errors import BadConfig, Busy, NoGoodTrial
 from autoresearch.ledger import locked
 from autoresearch.process import Launch
 from autoresearch.sandbox import files
-from autoresearch.search import checks, executors, exports, own, policies, standing
+from autoresearch.search import checks, executors, exports, own, policies, standing, tree
 from autoresearch.search.checks import Surroundings
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -265,9 +265,7 @@ def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
     repo = checks.find_repo(config.target.workdir, around.variables)
     if repo is None:
         return None
-    paths, policy = config.telemetry, config.policy
-    own = [paths.artifacts_dir, paths.versions_dir, paths.trace_path, paths.ledger_path, config.store_path]
-    own += [path for path in (paths.model_output_dir, paths.timeline_path) if path]
+    policy = config.policy
     code = Code(
         repo=repo,
         name=config.name,
@@ -275,7 +273,7 @@ def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
         frozen=_within(policy.frozen_file, repo.root),
         required_calls=policy.required_calls,
         is_strict=policy.contract_strict,
-        own=tuple(own),
+        own=tree.outputs(config),
     )
     if policy.diffs:
         code.claim(store.fact("id"))

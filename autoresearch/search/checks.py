@@ -11,7 +11,7 @@ from pathlib import Path
 from autoresearch import sandbox
 from autoresearch.errors import Damaged, GitFailed, Refused
 from autoresearch.repo import Repo
-from autoresearch.search import diffs, trial
+from autoresearch.search import diffs, tree, trial
 from autoresearch.search.config import LLM_POLICIES, Config
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU
@@ -54,7 +54,7 @@ def run(config: Config, around: Surroundings) -> list[Problem]:
     """All problems, the blocking ones first."""
     checks = (
         *(_extras, _variables, _files, _commands, _keys, _folders),
-        *(_devices, _sandbox, _budgets, _progress, _tracked, _code),
+        *(_devices, _sandbox, _budgets, _progress, _tracked, _code, _beside),
     )
     found = [problem for check in checks for problem in check(config, around)]
     return sorted(found, key=lambda one: not one.is_blocking)
@@ -266,6 +266,15 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
         yield Problem("policy.mutable_file", f"{name} must be committed; `git add {name}` and `git commit`")
     elif name in repo.dirty([name]):
         yield Problem("policy.mutable_file", f"{name} must be as it was committed, since diffs are made against that")
+
+
+def _beside(config: Config, around: Surroundings) -> Iterator[Problem]:
+    """What trials of diffs see of files that no commit holds."""
+    repo = find_repo(config.target.workdir, around.variables) if config.policy.diffs else None
+    if repo and not config.target.sandbox and (large := tree.too_large(repo, tree.outputs(config))):
+        text = f"{', '.join(large)} would be too large to copy for every trial and is reached through links"
+        hint = "a trial could write there, unless target.sandbox is true"
+        yield Problem("target.workdir", f"{text}; {hint}", is_blocking=False)
 
 
 def _campaign(store_path: Path) -> str:

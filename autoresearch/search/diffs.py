@@ -13,6 +13,7 @@ from autoresearch.errors import BadConfig, GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.sandbox import files
 from autoresearch.search import edits, reach
+from autoresearch.search.tree import Tree
 
 MOST_WORDS = 2000
 MOST_CHARS = 1 << 20  # of a diff
@@ -122,26 +123,19 @@ class Code:
             if others := reach.bindings(new, name) - reach.bindings(before, name):
                 yield f"leave `{name}` its meaning but has a new {', '.join(sorted(others))}"
 
-    def lay_out(self, commit: str, folder: Path, workdir: Path) -> Path:
-        """Fill `code/` of a trial's folder with a commit and links to what lies untracked beside it; returns its cwd.
+    def tree(self, commit: str, folder: Path, workdir: Path) -> Tree:
+        """The tree of a trial.
 
         Args:
+            folder: of the trial.
             workdir: of the target, inside the repository.
         """
-        code = folder / "code"
-        code.mkdir()
-        self.repo.export(commit, [], code)
-        for path in self.repo.untracked():
-            place, original = code / path.rstrip("/"), self.repo.root / path.rstrip("/")
-            is_own = any(original == one or original in one.parents or one in original.parents for one in self.own)
-            if not is_own and not path.startswith(".") and "__pycache__" not in path and not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.symlink_to(original)
-        return code / workdir.relative_to(self.repo.root)
+        return Tree(self.repo, commit, folder / "code", workdir, self.own)
 
     def clear(self, folder: Path) -> None:
         """Take a trial's tree away; its commit stays reachable."""
-        files.remove(folder / "code")
+        for name in ("code", "trained"):
+            files.remove(folder / name)
 
     def claim(self, campaign: str) -> None:
         """Make the name the campaign's own in this repository, so that no other campaign moves its references.

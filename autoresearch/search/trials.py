@@ -17,6 +17,7 @@ from autoresearch.search.pool import Pool
 from autoresearch.search.proposal import Result, TrialStatus
 from autoresearch.search.spans import Spans
 from autoresearch.search.store import Entry
+from autoresearch.search.tree import Tree
 from autoresearch.search.trial import Bench
 from autoresearch.search.watch import Trail
 
@@ -87,7 +88,8 @@ class Trials:
         try:
             if entry.proposal.rejected:
                 raise Refused(entry.proposal.rejected)
-            commit, cwd = self.prepare_code(entry, folder)
+            commit, tree = self.prepare_code(entry, folder)
+            cwd = tree.cwd if tree else self.config.target.workdir
             if self.bench.is_own:
                 cwd = own.lay_out(cwd, folder, entry.proposal.params)
         except Refused as error:
@@ -98,27 +100,28 @@ class Trials:
         entry = self.journal.begin(entry, **changes)  # before there is a process, so that none is forgotten
         self.bench.write_manifest(entry)
         self.running[entry.number] = Running(Trail(folder / PROGRESS), self.free_slot())
-        handle = self.executor.submit(self.bench.order(entry, cwd, self.journal.cost()), done)
+        handle = self.executor.submit(self.bench.order(entry, cwd, self.journal.cost(), tree), done)
         self.journal.begin(entry, handle=handle)
 
-    def prepare_code(self, entry: Entry, folder: Path) -> tuple[str, Path]:
-        """The commit of a trial and where it runs: a tree of its own where diffs are made, else the target's folder.
+    def prepare_code(self, entry: Entry, folder: Path) -> tuple[str, Tree | None]:
+        """The commit of a trial, and a tree of its own where diffs are made; others run in the target's folder.
 
         Raises:
             Refused: its diff cannot be run.
         """
-        workdir = self.config.target.workdir
         if not self.code:
             if entry.proposal.diff:
                 raise Refused("a diff needs a target inside a git repository")
-            return "", workdir
+            return "", None
         if not (entry.proposal.diff or self.config.policy.diffs):
-            return self.code.tip, workdir
+            return self.code.tip, None
         commit = self.code.tip
         if entry.proposal.diff:
             commit = self.code.build(entry.base, entry.proposal.diff, entry.proposal.description)
             self.code.remember(entry.number, commit)
-        return commit, self.code.lay_out(commit, folder, workdir)
+        tree = self.code.tree(commit, folder, self.config.target.workdir)
+        tree.lay_out()
+        return commit, tree
 
     def free_slot(self) -> int:
         """The first row of the timeline in which no trial runs."""

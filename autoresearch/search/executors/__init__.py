@@ -57,6 +57,10 @@ class Order:
     score: Callable[[], float | Crash] | None = None
     """Of this repository's own target, which is of type `command`: gives the objective once all commands exited with 0;
     to be called where it may take minutes."""
+    renew: Callable[[], None] | None = None
+    """Of a trial with a tree of its own on this machine: puts the code of its commit back, called between commands."""
+    linked: tuple[Path, ...] = ()
+    """What is to be read outside the tree, for trials that are confined."""
 
 
 End = Literal["exited", "timeout", "killed", "oom", "lost", "unstartable"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch import process, referee, sandbox
-from autoresearch.errors import Refused
+from autoresearch.errors import AutoresearchError, Refused
 from autoresearch.process import Deadline, Ended, Launch
 from autoresearch.sandbox import files
 from autoresearch.search.config import Config
@@ -75,8 +75,10 @@ class CommandExecutor:
             if number:
                 try:
                     files.remove(job.order.folder / METRIC_FILE)
+                    if job.order.renew:
+                        job.order.renew()
                     job.launch = self._launch(job.order, number)
-                except (OSError, Refused) as error:
+                except (OSError, AutoresearchError) as error:
                     return Outcome("unstartable", seconds=time.monotonic() - job.begun, why=str(error))
             ended = wait(job)
             if job.stopped or ended.timeout or ended.exit_code:
@@ -95,7 +97,7 @@ class CommandExecutor:
         if self.confinement.kind != "open":
             compiled, model = order.folder / "compiled", Path(order.env["AR_MODEL_DIR"])
             compiled.mkdir(exist_ok=True)
-            view = sandbox.view(order.folder, compiled, [order.cwd, SHIM], [], order.env)
+            view = sandbox.view(order.folder, compiled, [order.cwd, SHIM, *order.linked], [], order.env)
             view = replace(view, writable=(*view.writable, model.resolve()))
             command, env = tuple(sandbox.command(self.confinement, view, command)), view.env
         return Launch(command, order.cwd, env, order.folder / LOGS[number])
