@@ -106,7 +106,10 @@ def test_files_that_are_too_large_to_copy_are_linked_and_said(target: Target) ->
     with open(target.folder / "data" / "large", "wb") as file:
         file.truncate(tree.COPIED_BYTES + 1)
     (target.folder / "small").write_text("x")
-    script = 'import os\nassert os.path.islink("data") and os.path.exists("data/large")\nassert not os.path.islink("small")\n'
+    script = """
+        import os
+        assert os.path.islink("data") and os.path.exists("data/large") and not os.path.islink("small")
+    """
     with target.opened() as campaign:
         assert changed(campaign, script).status == "ok"
     said = target.run(verb="validate", OPENAI_API_KEY="k").err

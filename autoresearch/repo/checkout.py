@@ -259,10 +259,6 @@ class Repo(Git):
             tree = self.run("write-tree", env=env)
         return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
 
-    def with_tree(self, tip: str, like: str, message: str) -> str:
-        """A commit on top of `tip` that holds the files of another one."""
-        return self.run("commit-tree", f"{like}^{{tree}}", "-p", tip, "-m", message, env=FALLBACK)
-
     def untracked(self) -> list[str]:
         """What lies beside the tracked files, ignored or not; a folder that holds nothing else ends with a slash."""
         return self._paths("ls-files", "-z", "--others", "--directory")

@@ -204,10 +204,12 @@ def begin(store: Store, config: Config, now: float) -> None:
     """
     wanted = identity(config)
     noted = store.fact("identity")
+    if store.fact("id") is None:
+        with store.transaction(durable=True):
+            store.set_fact("id", uuid.uuid4().hex)
     if noted is None:
         with store.transaction(durable=True):
             store.set_fact("identity", wanted)
-            store.set_fact("id", uuid.uuid4().hex)
             store.set_fact("begun_s", now)
         return
     changed = [f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key) != one]
@@ -279,7 +281,7 @@ def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
         code.claim(store.fact("id"))
     state = store.fact("code")
     if state and (policy.diffs or store.fact("kept_diff")):
-        code.branch, code.at, code.tip = state["branch"], state["at"], state["tip"]
+        code.restore(state)
     else:
         code.begin()
         with store.transaction():

@@ -4,7 +4,8 @@ What a diff does when it runs is not covered: it runs with the rights of a trial
 """
 
 import ast
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,15 +41,22 @@ class Code:
     """Commit where the campaign left that branch."""
     tip: str = ""
     """Commit that diffs are made against."""
+    placed: str = ""
+    """The measured commit whose text the branch holds at `at`, which may have commits of the person besides."""
 
     def begin(self) -> None:
         """Start from the commit that is checked out."""
         self.branch, self.at = self.repo.branch(), self.repo.resolve("HEAD")
-        self.tip = self.at
+        self.tip = self.placed = self.at
 
     def state(self) -> dict[str, str]:
         """What the store keeps."""
-        return {"branch": self.branch, "at": self.at, "tip": self.tip}
+        return {"branch": self.branch, "at": self.at, "tip": self.tip, "placed": self.placed}
+
+    def restore(self, state: Mapping[str, str]) -> None:
+        """Go on where the store says the campaign was."""
+        self.branch, self.at, self.tip = state["branch"], state["at"], state["tip"]
+        self.placed = state.get("placed", self.at)
 
     def source(self) -> str:
         """Text of the mutable file at the tip."""
@@ -154,30 +162,56 @@ class Code:
                 raise
             raise BadConfig(f"name {taken(self.repo, self.name)}") from error
 
-    def remember(self, number: int, commit: str) -> None:
-        """Keep a trial's commit reachable."""
-        self.repo.run("update-ref", place(self.name, f"{number:04d}"), commit)
+    def remember(self, number: int, commit: str) -> str:
+        """Keep a trial's commit reachable for good; returns it, or the one of the same code that was kept before."""
+        names = (f"{number:04d}" + (f"-{again}" if again else "") for again in itertools.count())
+        for ref in (place(self.name, name) for name in names):
+            there = self.repo.refs(ref).get(ref, "")
+            if there and self._is_same(there, commit):
+                return there
+            if not there:
+                self.repo.keep_reachable(ref, commit)
+                return commit
+        raise AssertionError("names do not end")
+
+    def _is_same(self, one: str, other: str) -> bool:
+        return self.repo.parents(one) == self.repo.parents(other) and not self.repo.changed(one, other)
 
     def keep(self, commit: str, message: str) -> str:
-        """Make a measured commit the tip, and bring it to the person's branch if that is where the campaign left it.
+        """Make a measured commit the tip, and bring it to the person's branch if nothing there is in its way.
 
         Returns:
             What the person should know; empty where branch and files are as the commit.
+
+        Raises:
+            GitFailed: git cannot write just now; to be done again.
         """
         self.tip = commit
         head, branch = self.repo.resolve("HEAD"), self.repo.branch()
-        if head != self.at and self.at in self.repo.parents(head) and not self.repo.changed(head, commit):
-            self.at = self.tip = head  # it was cut off after the branch had moved
+        changed, theirs = self.repo.changed(self.placed, commit), self.repo.changed(self.placed, head)
+        is_there = branch != "" and branch == self.branch and self._descends(head)
+        if is_there and not {*changed} & {*self.repo.changed(head, commit)}:
+            self.at, self.placed = head, commit  # it was cut off after the branch had moved
             return ""
-        changed = self.repo.changed(self.at, commit)
-        if not branch or branch != self.branch or head != self.at:
+        if not is_there or {*changed} & {*theirs}:
             return f"kept as {commit[:12]}, not on a branch: yours is no longer where the campaign left it"
         new = commit
         if self.repo.parents(commit) != [head]:
-            new = self.repo.with_tree(head, commit, message)
+            new = self.repo.with_patch(head, self._patch(self.placed, commit), message)
         left = self.repo.move_branch(branch, head, new, changed)
-        self.at = self.tip = new
-        return f"{', '.join(left)} has newer edits, which stay; the kept text is in {new[:12]}" if left else ""
+        said = [f"{', '.join(left)} has newer edits, which stay; the kept text is in {new[:12]}"] if left else []
+        if head != self.at:
+            said.append(f"kept on top of your commits, which trials do not see: {', '.join(theirs)[:300]}")
+        self.at, self.placed = new, commit
+        return "; ".join(said)
+
+    def _descends(self, head: str) -> bool:
+        """Whether a commit is the one where the campaign left the branch, or came of it."""
+        return not self.repo.run("rev-list", "-n", "1", self.at, f"^{head}", "--")
+
+    def _patch(self, old: str, new: str) -> str:
+        words = ("diff-tree", "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
+        return self.repo.run(*words, old, new, "--") + "\n"
 
 
 def place(name: str, what: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import Refused
+from autoresearch.errors import GitFailed, Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -71,9 +71,7 @@ class Trials:
                 self.running[entry.number] = Running(trail, self.free_slot())
             else:
                 self.journal.requeue(entry, "the search was cut off")
-        newest = max((one for one in self.journal.over if one.version and one.proposal.diff), key=_number, default=None)
-        if self.code and newest and newest.number != self.journal.kept_diff:
-            self.keep_code(newest)
+        self.settle_code()
 
     def begin_queued(self, done: Done) -> None:
         """Begin what is queued, in order, as long as there is room."""
@@ -118,7 +116,7 @@ class Trials:
         commit = self.code.tip
         if entry.proposal.diff:
             commit = self.code.build(entry.base, entry.proposal.diff, entry.proposal.description)
-            self.code.remember(entry.number, commit)
+            commit = self.code.remember(entry.number, commit)
         tree = self.code.tree(commit, folder, self.config.target.workdir)
         tree.lay_out()
         return commit, tree
@@ -196,8 +194,7 @@ class Trials:
             own.clear(self.bench.folder(entry.number), version is not None)
         if self.code:
             self.code.clear(self.bench.folder(entry.number))
-            if version and entry.proposal.diff:
-                self.keep_code(entry)
+        self.settle_code()
 
     def over_budget(self, seconds: float) -> str:
         """Why the time that a trial took makes its score another's; empty where it does not."""
@@ -208,13 +205,18 @@ class Trials:
             return ""
         return f"took {seconds:.0f} s where {rules.expected_budget_s:g} s are expected"
 
-    def keep_code(self, entry: Entry) -> None:
-        """Bring a kept diff to the branch; done again if it was cut off."""
-        assert self.code
-        said = self.code.keep(entry.commit, entry.proposal.description)
-        self.journal.save_code(self.code.state(), entry.number)
+    def settle_code(self) -> None:
+        """Bring the diff that was kept last to the branch; where git cannot just now, after the next trial or run."""
+        newest = max((one for one in self.journal.over if one.version and one.proposal.diff), key=_number, default=None)
+        if not self.code or not newest or newest.number == self.journal.kept_diff:
+            return
+        try:
+            said = self.code.keep(newest.commit, newest.proposal.description)
+            self.journal.save_code(self.code.state(), newest.number)
+        except (GitFailed, Refused) as error:
+            said = f"kept as {newest.commit[:12]}, not yet on the branch: {error}"
         if said:
-            self.journal.note("notice", {"iter": entry.number, "text": said})
+            self.journal.note("notice", {"iter": newest.number, "text": said})
             self.say(f"note: {said}")
 
 
