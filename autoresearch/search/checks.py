@@ -9,13 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from autoresearch import sandbox
-from autoresearch.errors import Damaged, GitFailed, Refused
-from autoresearch.repo import Repo
-from autoresearch.search import diffs, tree, trial
+from autoresearch.search import code, trial
 from autoresearch.search.config import LLM_POLICIES, Config
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU
-from autoresearch.search.store import Store
 
 RESERVED = ("AR_", "AUTORESEARCH_")
 BASILICA_KEYS = ("BASILICA_API_TOKEN", "BASILICA_API_KEY")
@@ -54,7 +51,7 @@ def run(config: Config, around: Surroundings) -> list[Problem]:
     """All problems, the blocking ones first."""
     checks = (
         *(_extras, _variables, _files, _commands, _keys, _folders),
-        *(_devices, _sandbox, _budgets, _progress, _tracked, _code, _beside),
+        *(_devices, _sandbox, _budgets, _progress, _tracked, _code),
     )
     found = [problem for check in checks for problem in check(config, around)]
     return sorted(found, key=lambda one: not one.is_blocking)
@@ -238,7 +235,7 @@ def _calls(source: Path, name: str) -> bool:
 
 def _tracked(config: Config, around: Surroundings) -> Iterator[Problem]:
     paths = config.telemetry.model_dump() | {"checkpoint_path": config.controller.checkpoint_path}
-    repo = find_repo(config.target.workdir, around.variables)
+    repo = code.find_repo(config.target.workdir, around.variables)
     tracked = [repo.root / name for name in repo.files("HEAD")] if repo else []
     for name, path in paths.items():
         if path and (found := next((one for one in tracked if one == path or path in one.parents), None)):
@@ -248,53 +245,5 @@ def _tracked(config: Config, around: Surroundings) -> Iterator[Problem]:
 
 def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
     mutable = config.policy.mutable_file
-    if not config.policy.diffs or not mutable or not mutable.is_file():
-        return
-    repo = find_repo(config.target.workdir, around.variables)
-    if not repo:
-        yield Problem(
-            "target.workdir", "must lie in a git repository for diffs; `git init`, `git add`, `git commit` it"
-        )
-        return
-    if not mutable.is_relative_to(repo.root):
-        yield Problem("policy.mutable_file", f"must lie in {repo.root} but is {mutable}")
-        return
-    if (other := diffs.owner(repo, config.name)) and other != _campaign(config.store_path):
-        yield Problem("name", diffs.taken(repo, config.name))
-    name = str(mutable.relative_to(repo.root))
-    if name not in repo.files("HEAD"):
-        yield Problem("policy.mutable_file", f"{name} must be committed; `git add {name}` and `git commit`")
-    elif name in repo.dirty([name]):
-        yield Problem("policy.mutable_file", f"{name} must be as it was committed, since diffs are made against that")
-
-
-def _beside(config: Config, around: Surroundings) -> Iterator[Problem]:
-    """What trials of diffs see of files that no commit holds."""
-    repo = find_repo(config.target.workdir, around.variables) if config.policy.diffs else None
-    if repo and not config.target.sandbox and (large := tree.too_large(repo, tree.outputs(config))):
-        text = f"{', '.join(large)} would be too large to copy for every trial and is reached through links"
-        hint = "a trial could write there, unless target.sandbox is true"
-        yield Problem("target.workdir", f"{text}; {hint}", is_blocking=False)
-
-
-def _campaign(store_path: Path) -> str:
-    """What tells the campaign of a store from others; empty where there is none."""
-    if not store_path.is_file():
-        return ""
-    try:
-        store = Store(store_path, readonly=True)
-    except Damaged:
-        return ""
-    found = store.fact("id", "")
-    store.close()
-    return str(found)
-
-
-def find_repo(folder: Path, variables: Mapping[str, str]) -> Repo | None:
-    """The repository around a folder, if there is one with a commit."""
-    try:
-        repo = Repo.find(folder, variables)
-        repo.resolve("HEAD")
-    except (Refused, GitFailed, OSError):
-        return None
-    return repo
+    if config.policy.diffs and mutable and mutable.is_file():
+        yield from (Problem(*one) for one in code.faults(config, around.variables))

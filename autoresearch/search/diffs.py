@@ -4,6 +4,7 @@ What a diff does when it runs is not covered: it runs with the rights of a trial
 """
 
 import ast
+import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from autoresearch.errors import BadConfig, GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.sandbox import files
 from autoresearch.search import edits, reach
+from autoresearch.search.store import DIRTY
 from autoresearch.search.tree import Tree
 
 MOST_WORDS = 2000
 MOST_CHARS = 1 << 20  # of a diff
+MOST_SOURCE = 1 << 18  # of a mutable file, all of which a model reads
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Code:
     mutable: str
     """The file that diffs may change, from the repository's root; empty: any but the frozen one."""
     frozen: str = ""
+    fixed: tuple[str, ...] = ()
+    """Files that evaluation and preparation run, which must stay as well, unless one of them is the mutable file."""
     required_calls: tuple[str, ...] = ()
     is_strict: bool = True
     """Whether a diff may touch the mutable file alone."""
@@ -57,6 +62,18 @@ class Code:
         """Go on where the store says the campaign was."""
         self.branch, self.at, self.tip = state["branch"], state["at"], state["tip"]
         self.placed = state.get("placed", self.at)
+
+    def standing(self) -> str:
+        """Commit of the checkout, followed by `-dirty` where tracked files differ from it."""
+        rows = self.repo.run("status", "--porcelain=v2", "--branch", "--untracked-files=no").splitlines()
+        head = next(row.removeprefix("# branch.oid ") for row in rows if row.startswith("# branch.oid "))
+        return head if all(row.startswith("#") for row in rows) else f"{head}{DIRTY}"
+
+    def digest(self) -> str:
+        """What tells the tracked files of the checkout, with their edits, from others."""
+        changes = self.repo.run("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "HEAD", "--")
+        tree = self.repo.run("rev-parse", "HEAD^{tree}")
+        return hashlib.sha256(f"{tree}\n{changes}".encode(errors="surrogateescape")).hexdigest()
 
     def source(self) -> str:
         """Text of the mutable file at the tip."""
@@ -91,6 +108,8 @@ class Code:
             raise Refused(f"the diff may change {self.mutable} alone but changes {', '.join(changed)}")
         if self.frozen in changed:
             raise Refused(f"{self.frozen} is frozen and must stay as it is")
+        if touched := sorted(({*self.fixed} - {self.mutable}) & {*changed}):
+            raise Refused(f"{', '.join(touched)} must stay, since eval_cmd or prepare_cmd runs it and no key names it")
         for path in changed:
             self._check_source(tip, commit, path)
         return commit
@@ -104,6 +123,8 @@ class Code:
         if not path.endswith(".py"):
             return
         old, new = self.repo.show(tip, path) if mode else "", self.repo.show(commit, path)
+        if path == self.mutable and len(new) > max(MOST_SOURCE, len(old)):
+            raise Refused(f"{path} must have at most {MOST_SOURCE:,} characters but would have {len(new):,}")
         if hidden := edits.invisible(old, new):
             raise Refused(f"{path} must get no invisible characters but gets {', '.join(hidden[:5])}; write escapes")
         try:

@@ -107,17 +107,17 @@ class Bench:
         return given | {variable_of(name): text_of(value) for name, value in entry.proposal.params.items()}
 
     def module_path(self, tree: Tree | None) -> str:
-        """Where modules are found besides the usual places: the shim, then what the person named, as the tree has it."""
+        """Where modules are found besides the usual places: the shim, then what the person named."""
         named = [Path(one) for one in self.variables.get("PYTHONPATH", "").split(os.pathsep) if one]
         return os.pathsep.join(map(str, [SHIM, *(tree.at(one) if tree else one for one in named)]))
 
     def settle_model(self, number: int, version: int | None) -> None:
-        """Where models are kept apart, name a kept one by its version and take any other away."""
-        if shared := self.config.telemetry.model_output_dir:
-            place = self.model_dir(number)
-            if version and place.exists():
-                files.remove(shared / f"v{version:04d}")
-                place.rename(shared / f"v{version:04d}")
+        """Take the model away of a trial that was not kept; where models lie apart, name others by their version."""
+        shared, place = self.config.telemetry.model_output_dir, self.model_dir(number)
+        if shared and version and place.exists():
+            files.remove(shared / f"v{version:04d}")
+            place.rename(shared / f"v{version:04d}")
+        if shared or not version:
             files.remove(place)
 
     def write_manifest(self, entry: Entry) -> None:

@@ -71,7 +71,10 @@ class Trials:
                 self.running[entry.number] = Running(trail, self.free_slot())
             else:
                 self.journal.requeue(entry, "the search was cut off")
+        if self.journal.over:
+            self.settle(self.journal.over[-1])
         self.settle_code()
+        self.note_code()
 
     def begin_queued(self, done: Done) -> None:
         """Begin what is queued, in order, as long as there is room."""
@@ -90,7 +93,7 @@ class Trials:
             cwd = tree.cwd if tree else self.config.target.workdir
             if self.bench.is_own:
                 cwd = own.lay_out(cwd, folder, entry.proposal.params)
-        except Refused as error:
+        except (Refused, GitFailed) as error:
             self.record(entry, conclusion.rejection(entry, str(error)))
             return
         devices = self.pool.claim(entry.number, self.journal.cost())
@@ -112,7 +115,7 @@ class Trials:
                 raise Refused("a diff needs a target inside a git repository")
             return "", None
         if not (entry.proposal.diff or self.config.policy.diffs):
-            return self.code.tip, None
+            return self.code.standing(), None
         commit = self.code.tip
         if entry.proposal.diff:
             commit = self.code.build(entry.base, entry.proposal.diff, entry.proposal.description)
@@ -185,16 +188,37 @@ class Trials:
                 result.decision, version = "keep", self.journal.next_version()
             else:
                 result.reason = f"does not beat {best!r}"
-        self.bench.settle_model(entry.number, version)
         entry = self.journal.finish(entry, result, version=version, comparable=incomparable)
-        self.bench.write_manifest(entry)
+        self.settle(entry)
+        self.settle_code()
         number = "" if result.metric is None else f" {result.metric:.6g}"
         self.say(f"trial {entry.number} {result.status}{number} {result.decision}: {entry.proposal.description[:100]}")
+
+    def settle(self, entry: Entry) -> None:
+        """Leave of a recorded trial what is to stay; done again if it was cut off."""
+        self.bench.settle_model(entry.number, entry.version)
+        if self.bench.folder(entry.number).is_dir():
+            self.bench.write_manifest(entry)
         if self.bench.is_own:
-            own.clear(self.bench.folder(entry.number), version is not None)
+            own.clear(self.bench.folder(entry.number), entry.version is not None)
         if self.code:
             self.code.clear(self.bench.folder(entry.number))
-        self.settle_code()
+
+    def note_code(self, *, is_ours: bool = False) -> None:
+        """Say where trials that run in the target's folder would not run what was there before.
+
+        Args:
+            is_ours: whether the campaign itself has just changed it.
+        """
+        if not self.code or self.config.policy.diffs:
+            return
+        seen, before = self.code.digest(), self.journal.store.fact("code_digest")
+        if before and before != seen and self.journal.over and not is_ours:
+            text = "tracked files are not what they were when the last trial ran; scores from before may not compare"
+            self.journal.note("notice", {"text": text})
+            self.say(f"note: {text}")
+        with self.journal.store.transaction():
+            self.journal.store.set_fact("code_digest", seen)
 
     def over_budget(self, seconds: float) -> str:
         """Why the time that a trial took makes its score another's; empty where it does not."""
@@ -213,6 +237,7 @@ class Trials:
         try:
             said = self.code.keep(newest.commit, newest.proposal.description)
             self.journal.save_code(self.code.state(), newest.number)
+            self.note_code(is_ours=True)
         except (GitFailed, Refused) as error:
             said = f"kept as {newest.commit[:12]}, not yet on the branch: {error}"
         if said:
