@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -97,16 +98,59 @@ def test_newer_edits_of_the_person_stay(target: Target) -> None:
     assert "newer edits" in target.events("notice")[0]["text"]
 
 
-def test_branch_that_the_person_moved_is_left_alone(target: Target) -> None:
+def test_commits_of_the_person_beside_the_kept_file_stay_below_what_is_kept(target: Target) -> None:
     with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "0.75"))
+        base = campaign.journal.entries[2].base
         (target.folder / "other").write_text("x")
         target.git("add", "other")
         target.git("commit", "-qm", "mine")
+        run_one(campaign, diff("0.75", "0.5"))
+        campaign.journal.admit([Proposal(diff=diff("1.0", "0.25"), source="by_hand", rationale="late")], base)
+        run_one(campaign, diff("0.5", "0.1"))
+    assert target.git("log", "--format=%s").splitlines() == ["try it", "late", "try it", "mine", "try it", "first"]
+    assert target.git("show", "HEAD:other") == "x", "also where a diff was made before that commit"
+    assert "LR = 0.1" in (target.folder / "train.py").read_text()
+    assert target.git("status", "--porcelain") == "?? data.txt"
+    assert ["which trials do not see: other" in one["text"] for one in target.events("notice")] == [True]
+
+
+def test_branch_where_the_person_changed_the_kept_file_is_left_alone(target: Target) -> None:
+    with target.opened() as campaign:
+        (target.folder / "train.py").write_text(TRAIN + "# mine\n")
+        target.git("commit", "-qam", "mine")
         mine = target.git("rev-parse", "HEAD")
         run_one(campaign, diff("1.0", "0.5"))
     assert target.git("rev-parse", "HEAD") == mine
-    assert (target.folder / "train.py").read_text() == TRAIN
+    assert (target.folder / "train.py").read_text() == TRAIN + "# mine\n"
     assert "no longer where the campaign left it" in target.events("notice")[0]["text"]
+
+
+def test_branch_that_the_person_took_back_or_left_is_left_alone(target: Target) -> None:
+    with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "0.75"))
+        target.git("switch", "-q", "-c", "other")
+        run_one(campaign, diff("0.75", "0.5"))
+        target.git("switch", "-q", "main")
+        target.git("reset", "-q", "--hard", "HEAD~1")
+        first = target.git("rev-parse", "HEAD")
+        run_one(campaign, diff("0.5", "0.25"))
+    assert target.git("rev-parse", "HEAD") == first
+    assert [one["decision"] for one in target.rows()] == ["keep"] * 4
+    assert ["not on a branch" in one["text"] for one in target.events("notice")] == [True, True]
+
+
+def test_keep_that_git_refuses_ends_nothing_and_is_done_after_the_next_trial(target: Target) -> None:
+    lock = target.folder / ".git" / "index.lock"
+    with target.opened() as campaign:
+        lock.write_text("")
+        run_one(campaign, diff("1.0", "0.5"))
+        assert "LR = 1.0" in (target.folder / "train.py").read_text()
+        lock.unlink()
+        run_one(campaign, diff("0.5", "0.75"))
+    assert statuses(target)[1:] == [("ok", "keep"), ("ok", "discard")]
+    assert "LR = 0.5" in target.git("show", "HEAD:train.py") and "LR = 0.5" in (target.folder / "train.py").read_text()
+    assert "index.lock" in target.events("notice")[0]["text"]
 
 
 @pytest.mark.parametrize("has_moved", [False, True])
@@ -175,6 +219,34 @@ def test_name_of_a_campaign_that_ran_diffs_is_refused_to_another(target: Target)
     assert free and target.git("log", "--all", "--oneline")
     subprocess.run(["sh", "-c", free[1]], cwd=target.folder, check=True)
     assert other.run("--diff", "a.patch", verb="run-one").code == 0
+
+
+def test_commits_of_trials_are_never_moved_even_by_a_copy_of_the_campaign(target: Target) -> None:
+    with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "2.0"))
+    shutil.copytree(target.folder / "artifacts", target.folder / "artifacts" / "copied")
+    ref = "refs/autoresearch/search/test/0003"
+    with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "3.0"))
+    first = target.git("rev-parse", ref)
+    policy = {"type": "llm_diff", "mutable_file": "train.py", "llm_api_url": "http://x", "llm_model": "m"}
+    target.configure(policy=policy, telemetry={"artifacts_dir": "artifacts/copied/runs"})
+    with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "4.0"))
+        assert campaign.code
+        again = campaign.code.build(first + "^", diff("1.0", "3.0"), "again")
+        assert campaign.code.remember(3, again) == first, "the same code again, as after a kill"
+    assert target.git("rev-parse", ref) == first
+    assert "LR = 4.0" in target.git("show", f"{ref}-1:train.py")
+
+
+def test_campaign_begun_before_names_were_claimed_goes_on(target: Target) -> None:
+    with target.opened() as campaign, campaign.store.transaction():
+        campaign.store.connection.execute("DELETE FROM facts WHERE name = 'id'")
+        target.git("update-ref", "-d", "refs/autoresearch/search/test/owner")
+    with target.opened() as campaign:
+        run_one(campaign, diff("1.0", "0.5"))
+    assert statuses(target)[-1] == ("ok", "keep")
 
 
 def test_diff_outside_a_repository_is_rejected(tmp_path: Path) -> None:

@@ -56,3 +56,10 @@ def test_metrics_are_not_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("loss: 1\n")
     (tmp_path / "eval.log").symlink_to(tmp_path / "secret")
     assert measured(tmp_path, "").value is None
+
+
+def test_metrics_are_bounded_however_much_a_log_names(tmp_path: Path) -> None:
+    lines = [f'AR_METRIC {{"m{number}": 1, "{"n" * 200}": 2}}\np{number}: 1\n' for number in range(1000)]
+    found = measured(tmp_path, "".join(lines) + 'AR_METRIC {"loss": 3}\n', report={f"r{n}": 1.0 for n in range(500)})
+    assert found.value == 3.0 and len(found.others) <= metrics.MOST_NAMES + 1
+    assert "n" * 200 not in found.others

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from searching import FIND_PARAMS, ROOT, VARIABLES, Target
 
+from autoresearch.search.proposal import Proposal
+
 LOSS_IS_X = FIND_PARAMS + "print(f\"loss: {params.get('x', 9)}\")\n"
 
 
@@ -35,12 +37,22 @@ def test_run_one_records_a_trial_like_the_others(target: Target) -> None:
         (("--params", '{"x": [1]}'), "JSON object"),
         (("--params", '{"x": 7}'), "x must be one of 1, 2, 3"),
         (("--diff", "none.patch"), "none.patch"),
+        (("--diff", "latin.patch"), "must be in UTF-8"),
+        (("--params", '{"X": 1}'), "X is no parameter; known: x"),
     ],
 )
 def test_run_one_refuses_in_words(target: Target, words: tuple[str, ...], said: str) -> None:
+    (target.folder / "latin.patch").write_bytes(b"+caf\xe9")
     ended = target.run(*words, verb="run-one")
     assert ended.code == 2 and said in ended.err
     assert not target.trial(1).exists()
+
+
+def test_run_one_measures_the_untouched_target_first_where_the_policy_does(target: Target) -> None:
+    target.configure(policy={"type": "random"})
+    with target.opened() as campaign:
+        campaign.try_one(Proposal(params={"x": 2}, source="by_hand"))
+    assert target.params() == [{}, {"x": 2}]
 
 
 def test_export_config_prints_what_reads_back(target: Target) -> None:

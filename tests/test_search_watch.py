@@ -1,10 +1,12 @@
 """Reports of running trials, and which of them are hopeless."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from autoresearch.search import watch
 from autoresearch.search.config import Cancel, Objective
 from autoresearch.search.forecast import Point
 from autoresearch.search.proposal import Report
@@ -56,3 +58,8 @@ def test_trial_that_already_is_better_goes_on_by_either_rule() -> None:
     rule = Cancel(enabled=True, rule="median")
     assert hopeless(trail_of([2.0] * 8), 1.0, peers, Objective(metric="loss"), rule)
     assert not hopeless(trail_of([0.9] * 8), 1.0, peers, Objective(metric="loss"), rule)
+
+
+def test_report_holds_a_bounded_number_of_names() -> None:
+    report = watch.parse(json.dumps({"step": 1, "metrics": {"n" * 200: 1} | {f"m{n}": n for n in range(500)}}).encode())
+    assert report and len(report.metrics) == watch.MOST_NAMES and report.metrics["m0"] == 0.0

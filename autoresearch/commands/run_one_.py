@@ -22,8 +22,7 @@ def main(
     proposal = Proposal(params=parse(params or "{}"), diff=read(diff) if diff else "", source="by_hand")
     with searching.opened(config) as campaign:
         space = campaign.config.policy.params
-        known = {name: value for name, value in proposal.params.items() if name in space.root}
-        if problems := [one for one in space.problems(known) if not one.endswith("is missing")]:
+        if problems := [one for one in space.problems(proposal.params) if space and not one.endswith("is missing")]:
             raise BadConfig(f"--params: {'; '.join(problems)}")
         return searching.run(campaign, lambda: campaign.try_one(proposal))
 
@@ -47,9 +46,11 @@ def read(path: Path) -> str:
     """The diff.
 
     Raises:
-        BadConfig: no such file.
+        BadConfig: no such file, or it is no UTF-8.
     """
     try:
-        return path.read_text(errors="surrogateescape")
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise BadConfig(f"--diff must be in UTF-8 but {path}: {error}") from error
     except OSError as error:
         raise BadConfig(f"--diff must be a readable file but {path}: {error.strerror}") from error

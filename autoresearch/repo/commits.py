@@ -58,10 +58,6 @@ class Commits(Git):
             tree = self.run("write-tree", env=env)
         return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
 
-    def with_tree(self, tip: str, like: str, message: str) -> str:
-        """A commit on top of `tip` that holds the files of another one."""
-        return self.run("commit-tree", f"{like}^{{tree}}", "-p", tip, "-m", message, env=FALLBACK)
-
     def root_of(self, commit: str, paths: list[str], message: str) -> str:
         """A commit without parents that holds these files of another: the same files give the same commit everywhere.
 

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autoresearch import process
@@ -13,7 +12,7 @@ from autoresearch.errors import BadConfig, Busy, NoGoodTrial
 from autoresearch.ledger import locked
 from autoresearch.process import Launch
 from autoresearch.sandbox import files
-from autoresearch.search import checks, executors, exports, own, policies, standing
+from autoresearch.search import code, executors, exports, own, policies, standing
 from autoresearch.search.checks import Surroundings
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -72,13 +71,14 @@ class Campaign:
         return self.finish(lambda: self.engine.run(proposer))
 
     def try_one(self, proposal: Proposal) -> Stop:
-        """Run one trial by hand, after the baseline if it is a diff and there is none, and what was cut off before."""
+        """Run one trial by hand, after the baseline if nothing has run, and what was cut off before."""
         first = [Proposal(source=BASELINE, rationale="the untouched target")]
         if proposal.diff and self.code:
             self.code.claim(self.store.fact("id"))
 
         def run() -> Stop:
-            new = [*(first if proposal.diff and not self.journal.entries else []), proposal]
+            is_first = not self.journal.entries and (self.config.policy.has_baseline or proposal.diff)
+            new = [*(first if is_first else []), proposal]
             self.journal.admit(new, self.engine.trials.tip)
             self.engine.last = Stop("one_trial", "run by hand")
             return self.engine.run(None)
@@ -204,13 +204,17 @@ def begin(store: Store, config: Config, now: float) -> None:
     """
     wanted = identity(config)
     noted = store.fact("identity")
+    if store.fact("id") is None:
+        with store.transaction(durable=True):
+            store.set_fact("id", uuid.uuid4().hex)
     if noted is None:
         with store.transaction(durable=True):
             store.set_fact("identity", wanted)
-            store.set_fact("id", uuid.uuid4().hex)
             store.set_fact("begun_s", now)
         return
-    changed = [f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key) != one]
+    changed = [
+        f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key, one) != one
+    ]
     if changed:
         raise BadConfig(
             f"the campaign in {store.path} was begun otherwise and its scores would not compare: {'; '.join(changed)}; "
@@ -224,6 +228,7 @@ def identity(config: Config) -> dict[str, Any]:
     target = {name: facts["target"][name] for name in ("type", "train_cmd", "eval_cmd", "url")}
     policy = {name: facts["policy"][name] for name in ("type", "params", "seed")}
     sections = {"objective": facts["objective"], "target": target, "policy": policy}
+    sections["controller"] = {"seed": config.seed}
     return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
 
 
@@ -242,7 +247,7 @@ def assemble(config: Config, around: Surroundings, clocks: Clocks, store: Store)
         pool=pool_of(config, around),
         executor=executors.make(config, spans, around.variables),
         spans=spans,
-        code=code_of(config, around, store),
+        code=code.open_code(config, around.variables, store),
         incomparable=f"ran on {found}, not {expected}" if expected not in (None, found) else "",
     )
     return Campaign(config, around, store, journal, Engine(config, journal, trials, threading.Event()))
@@ -258,36 +263,3 @@ def pool_of(config: Config, around: Surroundings) -> Pool:
     wanted = int(pooled.resources.get(GPU, 0))
     names = devices[:wanted] if devices else tuple(map(str, range(wanted)))
     return Pool({**pooled.resources, GPU: len(names)}, names, pooled.max_concurrency)
-
-
-def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:
-    """The code of the target, where it lies in a repository."""
-    repo = checks.find_repo(config.target.workdir, around.variables)
-    if repo is None:
-        return None
-    paths, policy = config.telemetry, config.policy
-    own = [paths.artifacts_dir, paths.versions_dir, paths.trace_path, paths.ledger_path, config.store_path]
-    own += [path for path in (paths.model_output_dir, paths.timeline_path) if path]
-    code = Code(
-        repo=repo,
-        name=config.name,
-        mutable=_within(policy.mutable_file, repo.root),
-        frozen=_within(policy.frozen_file, repo.root),
-        required_calls=policy.required_calls,
-        is_strict=policy.contract_strict,
-        own=tuple(own),
-    )
-    if policy.diffs:
-        code.claim(store.fact("id"))
-    state = store.fact("code")
-    if state and (policy.diffs or store.fact("kept_diff")):
-        code.branch, code.at, code.tip = state["branch"], state["at"], state["tip"]
-    else:
-        code.begin()
-        with store.transaction():
-            store.set_fact("code", code.state())
-    return code
-
-
-def _within(path: Path | None, root: Path) -> str:
-    return str(path.relative_to(root)) if path and path.is_relative_to(root) else ""

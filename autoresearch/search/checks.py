@@ -10,15 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from autoresearch import sandbox
-from autoresearch.errors import Damaged, GitFailed, Refused
-from autoresearch.repo import Repo
-from autoresearch.search import diffs, trial
+from autoresearch.search import code, trial
 from autoresearch.search.config import LLM_POLICIES, Config
 from autoresearch.search.executors.container import KEYS
 from autoresearch.search.executors.remote import filled
 from autoresearch.search.machine import Machine
 from autoresearch.search.pool import GPU
-from autoresearch.search.store import Store
 
 RESERVED = ("AR_", "AUTORESEARCH_")
 KNOWN_GPUS = {
@@ -246,7 +243,7 @@ def _calls(source: Path, name: str) -> bool:
 
 def _tracked(config: Config, around: Surroundings) -> Iterator[Problem]:
     paths = config.telemetry.model_dump() | {"checkpoint_path": config.controller.checkpoint_path}
-    repo = find_repo(config.target.workdir, around.variables)
+    repo = code.find_repo(config.target.workdir, around.variables)
     tracked = [repo.root / name for name in repo.files("HEAD")] if repo else []
     for name, path in paths.items():
         if path and (found := next((one for one in tracked if one == path or path in one.parents), None)):
@@ -261,42 +258,4 @@ def _code(config: Config, around: Surroundings) -> Iterator[Problem]:
     if config.target.type == "http":
         text = f"{config.policy.type} changes code, which cannot be sent to a target of type http"
         yield Problem("policy.type", text)
-    repo = find_repo(config.target.workdir, around.variables)
-    if not repo:
-        yield Problem(
-            "target.workdir", "must lie in a git repository for diffs; `git init`, `git add`, `git commit` it"
-        )
-        return
-    if not mutable.is_relative_to(repo.root):
-        yield Problem("policy.mutable_file", f"must lie in {repo.root} but is {mutable}")
-        return
-    if (other := diffs.owner(repo, config.name)) and other != _campaign(config.store_path):
-        yield Problem("name", diffs.taken(repo, config.name))
-    name = str(mutable.relative_to(repo.root))
-    if name not in repo.files("HEAD"):
-        yield Problem("policy.mutable_file", f"{name} must be committed; `git add {name}` and `git commit`")
-    elif name in repo.dirty([name]):
-        yield Problem("policy.mutable_file", f"{name} must be as it was committed, since diffs are made against that")
-
-
-def _campaign(store_path: Path) -> str:
-    """What tells the campaign of a store from others; empty where there is none."""
-    if not store_path.is_file():
-        return ""
-    try:
-        store = Store(store_path, readonly=True)
-    except Damaged:
-        return ""
-    found = store.fact("id", "")
-    store.close()
-    return str(found)
-
-
-def find_repo(folder: Path, variables: Mapping[str, str]) -> Repo | None:
-    """The repository around a folder, if there is one with a commit."""
-    try:
-        repo = Repo.find(folder, variables)
-        repo.resolve("HEAD")
-    except (Refused, GitFailed, OSError):
-        return None
-    return repo
+    yield from (Problem(*one) for one in code.faults(config, around.variables))

@@ -16,15 +16,18 @@ TAIL_BYTES = 1 << 16
 TAIL_LINES = 30
 
 
-def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Result:
+def conclude(
+    entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric: str, is_evaluated: bool = False
+) -> Result:
     """Judge a trial by how it ended and what it left.
 
     Args:
         trail: its reports, read to the end.
         folder: of the trial.
         metric: name of the objective.
+        is_evaluated: whether a command of its own measures the objective after training.
     """
-    measured = measure(outcome, trail, folder, metric)
+    measured = measure(outcome, trail, folder, metric, is_evaluated)
     status, reason, tail = TrialStatus.OK, "", ""
     if outcome.end != "exited" or outcome.exit_code:
         status, reason, tail = failure(outcome, trail, folder)
@@ -49,10 +52,20 @@ def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric:
     )
 
 
-def measure(outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Measured:
-    """The numbers of a trial; the objective from whoever answered with numbers itself, if anybody did."""
+def measure(outcome: Outcome, trail: Trail, folder: Path, metric: str, is_evaluated: bool = False) -> Measured:
+    """The numbers of a trial; the objective from whoever answered with numbers itself, if anybody did.
+
+    Where a command of its own evaluates, the objective is what that says, never what training says of itself.
+    """
     last = trail.reports[-1].metrics if trail.reports else {}
-    found = metrics.read([folder / log for log in LOGS], folder / METRIC_FILE, last, metric)
+    training, evaluation = (folder / log for log in LOGS)
+    if is_evaluated:
+        trained = metrics.read([training], None, last, metric).others
+        found = metrics.read([evaluation], folder / METRIC_FILE, {}, metric)
+        others = {name: value for name, value in trained.items() if name != metric} | found.others
+        found = found._replace(others=others)
+    else:
+        found = metrics.read([training], folder / METRIC_FILE, last, metric)
     if outcome.metrics is None:
         return found
     numbers = {name: value for name, raw in outcome.metrics.items() if (value := metrics.number(raw)) is not None}

@@ -4,7 +4,9 @@ What a diff does when it runs is not covered: it runs with the rights of a trial
 """
 
 import ast
-from collections.abc import Iterator
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,12 @@ from autoresearch.errors import BadConfig, GitFailed, Refused
 from autoresearch.repo import Repo
 from autoresearch.sandbox import files
 from autoresearch.search import edits, reach
+from autoresearch.search.store import DIRTY
+from autoresearch.search.tree import Tree
 
 MOST_WORDS = 2000
 MOST_CHARS = 1 << 20  # of a diff
+MOST_SOURCE = 1 << 18  # of a mutable file, all of which a model reads
 
 
 @dataclass
@@ -28,6 +33,8 @@ class Code:
     mutable: str
     """The file that diffs may change, from the repository's root; empty: any but the frozen one."""
     frozen: str = ""
+    fixed: tuple[str, ...] = ()
+    """Files that evaluation and preparation run, which must stay as well, unless one of them is the mutable file."""
     required_calls: tuple[str, ...] = ()
     is_strict: bool = True
     """Whether a diff may touch the mutable file alone."""
@@ -39,15 +46,34 @@ class Code:
     """Commit where the campaign left that branch."""
     tip: str = ""
     """Commit that diffs are made against."""
+    placed: str = ""
+    """The measured commit whose text the branch holds at `at`, which may have commits of the person besides."""
 
     def begin(self) -> None:
         """Start from the commit that is checked out."""
         self.branch, self.at = self.repo.branch(), self.repo.resolve("HEAD")
-        self.tip = self.at
+        self.tip = self.placed = self.at
 
     def state(self) -> dict[str, str]:
         """What the store keeps."""
-        return {"branch": self.branch, "at": self.at, "tip": self.tip}
+        return {"branch": self.branch, "at": self.at, "tip": self.tip, "placed": self.placed}
+
+    def restore(self, state: Mapping[str, str]) -> None:
+        """Go on where the store says the campaign was."""
+        self.branch, self.at, self.tip = state["branch"], state["at"], state["tip"]
+        self.placed = state.get("placed", self.at)
+
+    def standing(self) -> str:
+        """Commit of the checkout, followed by `-dirty` where tracked files differ from it."""
+        rows = self.repo.run("status", "--porcelain=v2", "--branch", "--untracked-files=no").splitlines()
+        head = next(row.removeprefix("# branch.oid ") for row in rows if row.startswith("# branch.oid "))
+        return head if all(row.startswith("#") for row in rows) else f"{head}{DIRTY}"
+
+    def digest(self) -> str:
+        """What tells the tracked files of the checkout, with their edits, from others."""
+        changes = self.repo.run("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "HEAD", "--")
+        tree = self.repo.run("rev-parse", "HEAD^{tree}")
+        return hashlib.sha256(f"{tree}\n{changes}".encode(errors="surrogateescape")).hexdigest()
 
     def source(self) -> str:
         """Text of the mutable file at the tip."""
@@ -82,6 +108,8 @@ class Code:
             raise Refused(f"the diff may change {self.mutable} alone but changes {', '.join(changed)}")
         if self.frozen in changed:
             raise Refused(f"{self.frozen} is frozen and must stay as it is")
+        if touched := sorted(({*self.fixed} - {self.mutable}) & {*changed}):
+            raise Refused(f"{', '.join(touched)} must stay, since eval_cmd or prepare_cmd runs it and no key names it")
         for path in changed:
             self._check_source(tip, commit, path)
         return commit
@@ -95,6 +123,8 @@ class Code:
         if not path.endswith(".py"):
             return
         old, new = self.repo.show(tip, path) if mode else "", self.repo.show(commit, path)
+        if path == self.mutable and len(new) > max(MOST_SOURCE, len(old)):
+            raise Refused(f"{path} must have at most {MOST_SOURCE:,} characters but would have {len(new):,}")
         if hidden := edits.invisible(old, new):
             raise Refused(f"{path} must get no invisible characters but gets {', '.join(hidden[:5])}; write escapes")
         try:
@@ -122,26 +152,19 @@ class Code:
             if others := reach.bindings(new, name) - reach.bindings(before, name):
                 yield f"leave `{name}` its meaning but has a new {', '.join(sorted(others))}"
 
-    def lay_out(self, commit: str, folder: Path, workdir: Path) -> Path:
-        """Fill `code/` of a trial's folder with a commit and links to what lies untracked beside it; returns its cwd.
+    def tree(self, commit: str, folder: Path, workdir: Path) -> Tree:
+        """The tree of a trial.
 
         Args:
+            folder: of the trial.
             workdir: of the target, inside the repository.
         """
-        code = folder / "code"
-        code.mkdir()
-        self.repo.export(commit, [], code)
-        for path in self.repo.untracked("--directory"):  # a folder that holds nothing else ends with a slash
-            place, original = code / path.rstrip("/"), self.repo.root / path.rstrip("/")
-            is_own = any(original == one or original in one.parents or one in original.parents for one in self.own)
-            if not is_own and not path.startswith(".") and "__pycache__" not in path and not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.symlink_to(original)
-        return code / workdir.relative_to(self.repo.root)
+        return Tree(self.repo, commit, folder / "code", workdir, self.own)
 
     def clear(self, folder: Path) -> None:
         """Take a trial's tree away; its commit stays reachable."""
-        files.remove(folder / "code")
+        for name in ("code", "trained"):
+            files.remove(folder / name)
 
     def claim(self, campaign: str) -> None:
         """Make the name the campaign's own in this repository, so that no other campaign moves its references.
@@ -160,30 +183,56 @@ class Code:
                 raise
             raise BadConfig(f"name {taken(self.repo, self.name)}") from error
 
-    def remember(self, number: int, commit: str) -> None:
-        """Keep a trial's commit reachable."""
-        self.repo.run("update-ref", place(self.name, f"{number:04d}"), commit)
+    def remember(self, number: int, commit: str) -> str:
+        """Keep a trial's commit reachable for good; returns it, or the one of the same code that was kept before."""
+        names = (f"{number:04d}" + (f"-{again}" if again else "") for again in itertools.count())
+        for ref in (place(self.name, name) for name in names):
+            there = self.repo.refs(ref).get(ref, "")
+            if there and self._is_same(there, commit):
+                return there
+            if not there:
+                self.repo.keep_reachable(ref, commit)
+                return commit
+        raise AssertionError("names do not end")
+
+    def _is_same(self, one: str, other: str) -> bool:
+        return self.repo.parents(one) == self.repo.parents(other) and not self.repo.changed(one, other)
 
     def keep(self, commit: str, message: str) -> str:
-        """Make a measured commit the tip, and bring it to the person's branch if that is where the campaign left it.
+        """Make a measured commit the tip, and bring it to the person's branch if nothing there is in its way.
 
         Returns:
             What the person should know; empty where branch and files are as the commit.
+
+        Raises:
+            GitFailed: git cannot write just now; to be done again.
         """
         self.tip = commit
         head, branch = self.repo.resolve("HEAD"), self.repo.branch()
-        if head != self.at and self.at in self.repo.parents(head) and not self.repo.changed(head, commit):
-            self.at = self.tip = head  # it was cut off after the branch had moved
+        changed, theirs = self.repo.changed(self.placed, commit), self.repo.changed(self.placed, head)
+        is_there = branch != "" and branch == self.branch and self._descends(head)
+        if is_there and not {*changed} & {*self.repo.changed(head, commit)}:
+            self.at, self.placed = head, commit  # it was cut off after the branch had moved
             return ""
-        changed = self.repo.changed(self.at, commit)
-        if not branch or branch != self.branch or head != self.at:
+        if not is_there or {*changed} & {*theirs}:
             return f"kept as {commit[:12]}, not on a branch: yours is no longer where the campaign left it"
         new = commit
         if self.repo.parents(commit) != [head]:
-            new = self.repo.with_tree(head, commit, message)
+            new = self.repo.with_patch(head, self._patch(self.placed, commit), message)
         left = self.repo.move_branch(branch, head, new, changed)
-        self.at = self.tip = new
-        return f"{', '.join(left)} has newer edits, which stay; the kept text is in {new[:12]}" if left else ""
+        said = [f"{', '.join(left)} has newer edits, which stay; the kept text is in {new[:12]}"] if left else []
+        if head != self.at:
+            said.append(f"kept on top of your commits, which trials do not see: {', '.join(theirs)[:300]}")
+        self.at, self.placed = new, commit
+        return "; ".join(said)
+
+    def _descends(self, head: str) -> bool:
+        """Whether a commit is the one where the campaign left the branch, or came of it."""
+        return not self.repo.run("rev-list", "-n", "1", self.at, f"^{head}", "--")
+
+    def _patch(self, old: str, new: str) -> str:
+        words = ("diff-tree", "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
+        return self.repo.run(*words, old, new, "--") + "\n"
 
 
 def place(name: str, what: str) -> str:

@@ -49,7 +49,7 @@ class Exports:
         result = entry.result
         assert result
         cells = {
-            "commit": entry.commit[:7],
+            "commit": entry.short_commit(7),
             "metric_name": self.config.objective.metric,
             "metric_value": "" if result.metric is None else repr(result.metric),
             "status": result.status,
@@ -90,6 +90,7 @@ class Exports:
         folder, result = self.version_dir(entry.version), entry.result
         folder.mkdir(parents=True, exist_ok=True)
         model = model_dir(self.config, entry)
+        places = [model, model.with_name(f"run-{entry.number:04d}")]  # it gets its name once the trial is recorded
         facts = {
             "version": entry.version,
             "trial": entry.number,
@@ -101,7 +102,7 @@ class Exports:
             "commit": entry.commit,
             "source": entry.proposal.source,
             "rationale": entry.proposal.rationale,
-            "model_dir": str(model) if any(model.glob("*")) else None,
+            "model_dir": str(model) if any(any(place.glob("*")) for place in places) else None,
         }
         _replace(folder / "version.json", json.dumps(facts, indent=1) + "\n")
 

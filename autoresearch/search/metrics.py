@@ -12,7 +12,8 @@ from autoresearch.sandbox import files
 
 MARK = b"AR_METRIC "
 LINE_BYTES = 1 << 16
-MOST_NAMES = 200
+MOST_NAMES = 200  # of a trial
+MOST_NAME_CHARS = 100
 PAIR = re.compile(rb"^\s*([A-Za-z_][\w./-]*)\s*[:=]\s*(\S+)\s*$")
 
 
@@ -27,23 +28,23 @@ class Measured(NamedTuple):
     """What stood where the objective should have been a number; empty where it is one, or nothing named it."""
 
 
-def read(logs: Sequence[Path], file: Path, last_report: Mapping[str, float], objective: str) -> Measured:
+def read(logs: Sequence[Path], file: Path | None, last_report: Mapping[str, float], objective: str) -> Measured:
     """All numbers of a trial; of each name the last one counts.
 
     Args:
         logs: in the order in which they were written.
-        file: a JSON object of names and numbers, as after AR_METRIC.
+        file: a JSON object of names and numbers, as after AR_METRIC; None where there is none.
     """
     strict, plain = dict[str, Any](), dict[str, Any]()
     for line in _lines(logs):
         if line.startswith(MARK):
-            strict |= _object(line[len(MARK) :])
+            _take(strict, _object(line[len(MARK) :]), objective)
         elif pair := PAIR.match(line):
-            name = pair[1].decode(errors="replace")
-            if name in plain or name == objective or len(plain) < MOST_NAMES:
-                plain[name] = pair[2].decode(errors="replace")
-    strict |= _object(files.read(file, LINE_BYTES))
-    found = {**last_report, **plain, **strict}
+            _take(plain, {pair[1].decode(errors="replace"): pair[2].decode(errors="replace")}, objective)
+    _take(strict, _object(files.read(file, LINE_BYTES) if file else b""), objective)
+    found: dict[str, Any] = {}
+    for one in (strict, plain, last_report):
+        _take(found, {name: value for name, value in one.items() if name not in found}, objective)
     numbers = {name: value for name, raw in found.items() if (value := number(raw)) is not None}
     said = "" if objective in numbers or objective not in found else str(found[objective])[:60]
     return Measured(numbers.get(objective), numbers, said)
@@ -64,7 +65,14 @@ def _object(text: bytes) -> dict[str, Any]:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):
         return {}
-    return dict(list(found.items())[:MOST_NAMES]) if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _take(known: dict[str, Any], new: Mapping[str, Any], objective: str) -> None:
+    """Add to what is known, as long as it is not too much; the objective always."""
+    for name, value in new.items():
+        if name in known or name == objective or (len(known) < MOST_NAMES and len(name) <= MOST_NAME_CHARS):
+            known[name] = value
 
 
 def number(raw: Any) -> float | None:

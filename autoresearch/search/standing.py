@@ -36,7 +36,7 @@ def describe(entry: Entry) -> Facts:
     result = entry.result
     facts: Facts = {"trial": entry.number, "state": entry.state, "source": entry.proposal.source}
     facts |= {"params": entry.proposal.params, "description": entry.proposal.description[:200]}
-    facts |= {"has_diff": bool(entry.proposal.diff), "commit": entry.commit[:12]}
+    facts |= {"has_diff": bool(entry.proposal.diff), "commit": entry.short_commit(12)}
     if result:
         facts |= {"status": result.status, "decision": result.decision, "metric": result.metric}
         facts |= {"reason": result.reason, "seconds": result.seconds, "version": entry.version}

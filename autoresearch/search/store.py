@@ -18,6 +18,7 @@ from autoresearch.search.proposal import Proposal, Report, Result
 from autoresearch.search.spans import Span
 
 VERSION = 1
+DIRTY = "-dirty"
 BUSY_MS = 10_000
 SCHEMA = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -47,7 +48,7 @@ class Entry(Record):
     base: str = ""
     """Commit that its diff is made against."""
     commit: str = ""
-    """Hash of the code that runs; empty outside a repository."""
+    """Hash of the code that runs, with `-dirty` where files differ from it; empty outside a repository."""
     result: Result | None = None
     """Once it is over; without its reports, which have a table."""
     place: int | None = None
@@ -56,6 +57,10 @@ class Entry(Record):
     """Number of the kept version, from 1."""
     comparable: str = ""
     """Why its score does not compare with the others; empty where it does."""
+
+    def short_commit(self, length: int) -> str:
+        """The commit as tables show it."""
+        return self.commit.removesuffix(DIRTY)[:length] + (DIRTY if self.commit.endswith(DIRTY) else "")
 
 
 class Event(Record):

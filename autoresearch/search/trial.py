@@ -1,6 +1,7 @@
 """One trial on disk: its folder, its environment by allow-list, its manifest."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from autoresearch.search import own
 from autoresearch.search.config import Config
 from autoresearch.search.executors import CONTROL, METRIC_FILE, PROGRESS, SHIM, Order
 from autoresearch.search.store import Entry
+from autoresearch.search.tree import Tree
 
 SEEDS = 2**31 - 1
 
@@ -52,9 +54,13 @@ class Bench:
             place.mkdir(parents=True)
         return self.folder(number)
 
-    def order(self, entry: Entry, cwd: Path, cost: Mapping[str, float]) -> Order:
-        """How a trial is run."""
-        given = self.contract(entry)
+    def order(self, entry: Entry, cwd: Path, cost: Mapping[str, float], tree: Tree | None = None) -> Order:
+        """How a trial is run.
+
+        Args:
+            tree: where it has one of its own.
+        """
+        given = self.contract(entry, tree)
         return Order(
             number=entry.number,
             folder=self.folder(entry.number),
@@ -66,6 +72,8 @@ class Bench:
             timeout_s=self.config.target.timeout_s,
             resources=cost,
             score=self.scorer(entry) if self.is_own else None,
+            renew=tree.renew if tree else None,
+            linked=tuple(tree.linked()) if tree and self.config.target.sandbox else (),
         )
 
     def scorer(self, entry: Entry) -> own.Scorer:
@@ -73,7 +81,7 @@ class Bench:
         variables = process.environment(self.variables, {}, self.config.target.env_passthrough)
         return own.Scorer(self.folder(entry.number), self.config.target.workdir, variables)
 
-    def contract(self, entry: Entry) -> dict[str, str]:
+    def contract(self, entry: Entry, tree: Tree | None = None) -> dict[str, str]:
         """The variables by which a trial knows what to do."""
         folder, seed = self.folder(entry.number), str(self.seed(entry.number))
         given = {
@@ -87,22 +95,29 @@ class Bench:
             "AR_ITER": str(entry.number),
             "AUTORESEARCH_TRIAL_DIR": str(folder),
             "AUTORESEARCH_SEED": seed,
-            "PYTHONPATH": str(SHIM),
+            "PYTHONPATH": self.module_path(tree),
             "PYTHONUNBUFFERED": "1",
         }
         if entry.devices:
             given["CUDA_VISIBLE_DEVICES"] = ",".join(entry.devices)
         if self.is_own:
             given |= own.VARIABLES
+        if tree and tree.has_environment:
+            given["UV_NO_SYNC"] = "1"  # uv would install the tree into the person's environment
         return given | {variable_of(name): text_of(value) for name, value in entry.proposal.params.items()}
 
+    def module_path(self, tree: Tree | None) -> str:
+        """Where modules are found besides the usual places: the shim, then what the person named."""
+        named = [Path(one) for one in self.variables.get("PYTHONPATH", "").split(os.pathsep) if one]
+        return os.pathsep.join(map(str, [SHIM, *(tree.at(one) if tree else one for one in named)]))
+
     def settle_model(self, number: int, version: int | None) -> None:
-        """Where models are kept apart, name a kept one by its version and take any other away."""
-        if shared := self.config.telemetry.model_output_dir:
-            place = self.model_dir(number)
-            if version and place.exists():
-                files.remove(shared / f"v{version:04d}")
-                place.rename(shared / f"v{version:04d}")
+        """Take the model away of a trial that was not kept; where models lie apart, name others by their version."""
+        shared, place = self.config.telemetry.model_output_dir, self.model_dir(number)
+        if shared and version and place.exists():
+            files.remove(shared / f"v{version:04d}")
+            place.rename(shared / f"v{version:04d}")
+        if shared or not version:
             files.remove(place)
 
     def write_manifest(self, entry: Entry) -> None:

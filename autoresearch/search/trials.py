@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import Refused
+from autoresearch.errors import GitFailed, Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -17,6 +17,7 @@ from autoresearch.search.pool import Pool
 from autoresearch.search.proposal import Result, TrialStatus
 from autoresearch.search.spans import Spans
 from autoresearch.search.store import Entry
+from autoresearch.search.tree import Tree
 from autoresearch.search.trial import Bench
 from autoresearch.search.watch import Trail
 
@@ -70,9 +71,10 @@ class Trials:
                 self.running[entry.number] = Running(trail, self.free_slot())
             else:
                 self.journal.requeue(entry, "the search was cut off")
-        newest = max((one for one in self.journal.over if one.version and one.proposal.diff), key=_number, default=None)
-        if self.code and newest and newest.number != self.journal.kept_diff:
-            self.keep_code(newest)
+        if self.journal.over:
+            self.settle(self.journal.over[-1])
+        self.settle_code()
+        self.note_code()
 
     def begin_queued(self, done: Done) -> None:
         """Begin what is queued, in order, as long as there is room."""
@@ -87,10 +89,11 @@ class Trials:
         try:
             if entry.proposal.rejected:
                 raise Refused(entry.proposal.rejected)
-            commit, cwd = self.prepare_code(entry, folder)
+            commit, tree = self.prepare_code(entry, folder)
+            cwd = tree.cwd if tree else self.config.target.workdir
             if self.bench.is_own:
                 cwd = own.lay_out(cwd, folder, entry.proposal.params)
-        except Refused as error:
+        except (Refused, GitFailed) as error:
             self.record(entry, conclusion.rejection(entry, str(error)))
             return
         devices = self.pool.claim(entry.number, self.journal.cost())
@@ -98,27 +101,28 @@ class Trials:
         entry = self.journal.begin(entry, **changes)  # before there is a process, so that none is forgotten
         self.bench.write_manifest(entry)
         self.running[entry.number] = Running(Trail(folder / PROGRESS), self.free_slot())
-        handle = self.executor.submit(self.bench.order(entry, cwd, self.journal.cost()), done)
+        handle = self.executor.submit(self.bench.order(entry, cwd, self.journal.cost(), tree), done)
         self.journal.begin(entry, handle=handle)
 
-    def prepare_code(self, entry: Entry, folder: Path) -> tuple[str, Path]:
-        """The commit of a trial and where it runs: a tree of its own where diffs are made, else the target's folder.
+    def prepare_code(self, entry: Entry, folder: Path) -> tuple[str, Tree | None]:
+        """The commit of a trial, and a tree of its own where diffs are made; others run in the target's folder.
 
         Raises:
             Refused: its diff cannot be run.
         """
-        workdir = self.config.target.workdir
         if not self.code:
             if entry.proposal.diff:
                 raise Refused("a diff needs a target inside a git repository")
-            return "", workdir
+            return "", None
         if not (entry.proposal.diff or self.config.policy.diffs):
-            return self.code.tip, workdir
+            return self.code.standing(), None
         commit = self.code.tip
         if entry.proposal.diff:
             commit = self.code.build(entry.base, entry.proposal.diff, entry.proposal.description)
-            self.code.remember(entry.number, commit)
-        return commit, self.code.lay_out(commit, folder, workdir)
+            commit = self.code.remember(entry.number, commit)
+        tree = self.code.tree(commit, folder, self.config.target.workdir)
+        tree.lay_out()
+        return commit, tree
 
     def free_slot(self) -> int:
         """The first row of the timeline in which no trial runs."""
@@ -167,7 +171,8 @@ class Trials:
         while one.trail.read():
             pass
         folder = self.bench.folder(number)
-        result = conclusion.conclude(entry, outcome, one.trail, folder, self.config.objective.metric)
+        metric, is_evaluated = self.config.objective.metric, len(self.bench.commands()) > 1
+        result = conclusion.conclude(entry, outcome, one.trail, folder, metric, is_evaluated)
         self.record(entry, result)
         args = {"iter": number, "status": result.status, "metric": result.metric, "devices": entry.devices}
         self.spans.add("executor.execute", one.begun_s, f"slot {one.slot}", args)
@@ -183,17 +188,37 @@ class Trials:
                 result.decision, version = "keep", self.journal.next_version()
             else:
                 result.reason = f"does not beat {best!r}"
-        self.bench.settle_model(entry.number, version)
         entry = self.journal.finish(entry, result, version=version, comparable=incomparable)
-        self.bench.write_manifest(entry)
+        self.settle(entry)
+        self.settle_code()
         number = "" if result.metric is None else f" {result.metric:.6g}"
         self.say(f"trial {entry.number} {result.status}{number} {result.decision}: {entry.proposal.description[:100]}")
+
+    def settle(self, entry: Entry) -> None:
+        """Leave of a recorded trial what is to stay; done again if it was cut off."""
+        self.bench.settle_model(entry.number, entry.version)
+        if self.bench.folder(entry.number).is_dir():
+            self.bench.write_manifest(entry)
         if self.bench.is_own:
-            own.clear(self.bench.folder(entry.number), version is not None)
+            own.clear(self.bench.folder(entry.number), entry.version is not None)
         if self.code:
             self.code.clear(self.bench.folder(entry.number))
-            if version and entry.proposal.diff:
-                self.keep_code(entry)
+
+    def note_code(self, *, is_ours: bool = False) -> None:
+        """Say where trials that run in the target's folder would not run what was there before.
+
+        Args:
+            is_ours: whether the campaign itself has just changed it.
+        """
+        if not self.code or self.config.policy.diffs:
+            return
+        seen, before = self.code.digest(), self.journal.store.fact("code_digest")
+        if before and before != seen and self.journal.over and not is_ours:
+            text = "tracked files are not what they were when the last trial ran; scores from before may not compare"
+            self.journal.note("notice", {"text": text})
+            self.say(f"note: {text}")
+        with self.journal.store.transaction():
+            self.journal.store.set_fact("code_digest", seen)
 
     def over_budget(self, seconds: float) -> str:
         """Why the time that a trial took makes its score another's; empty where it does not."""
@@ -204,13 +229,19 @@ class Trials:
             return ""
         return f"took {seconds:.0f} s where {rules.expected_budget_s:g} s are expected"
 
-    def keep_code(self, entry: Entry) -> None:
-        """Bring a kept diff to the branch; done again if it was cut off."""
-        assert self.code
-        said = self.code.keep(entry.commit, entry.proposal.description)
-        self.journal.save_code(self.code.state(), entry.number)
+    def settle_code(self) -> None:
+        """Bring the diff that was kept last to the branch; where git cannot just now, after the next trial or run."""
+        newest = max((one for one in self.journal.over if one.version and one.proposal.diff), key=_number, default=None)
+        if not self.code or not newest or newest.number == self.journal.kept_diff:
+            return
+        try:
+            said = self.code.keep(newest.commit, newest.proposal.description)
+            self.journal.save_code(self.code.state(), newest.number)
+            self.note_code(is_ours=True)
+        except (GitFailed, Refused) as error:
+            said = f"kept as {newest.commit[:12]}, not yet on the branch: {error}"
         if said:
-            self.journal.note("notice", {"iter": entry.number, "text": said})
+            self.journal.note("notice", {"iter": newest.number, "text": said})
             self.say(f"note: {said}")
 
 

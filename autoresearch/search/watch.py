@@ -15,6 +15,7 @@ from autoresearch.search.proposal import Report
 
 MOST_BYTES = 8 << 20  # read at once
 MOST_KEPT = 4096  # reports of one trial in memory
+MOST_NAMES, MOST_NAME_CHARS = 50, 100  # of a report
 
 
 @dataclass
@@ -63,7 +64,8 @@ def parse(line: bytes) -> Report | None:
     if not isinstance(raw, dict) or (step := metrics.number(raw.get("step"))) is None:
         return None
     said: dict[str, Any] = raw["metrics"] if isinstance(raw.get("metrics"), dict) else {}
-    numbers = {str(name): value for name, one in said.items() if (value := metrics.number(one)) is not None}
+    numbers = {name: value for name, one in said.items() if (value := metrics.number(one)) is not None}
+    numbers = dict([item for item in numbers.items() if len(item[0]) <= MOST_NAME_CHARS][:MOST_NAMES])
     target, elapsed = metrics.number(raw.get("step_target")), metrics.number(raw.get("elapsed_s"))
     return Report(step=step, step_target=target, elapsed_s=elapsed, metrics=numbers)
 

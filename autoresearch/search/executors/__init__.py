@@ -42,7 +42,8 @@ class Order:
     cwd: Path
     """Where commands run."""
     commands: tuple[tuple[str, ...], ...]
-    """Run one after the other while each exits with 0: training, then evaluation."""
+    """Run one after the other while each exits with 0: training, then evaluation. In between `metric.json` is taken
+    away: the number is the last command's."""
     env: Mapping[str, str]
     """The whole environment on this machine, by allow-list; holds no keys."""
     variables: Mapping[str, str]
@@ -56,6 +57,10 @@ class Order:
     score: Callable[[], float | Crash] | None = None
     """Of this repository's own target, which is of type `command`: gives the objective once all commands exited with 0;
     to be called where it may take minutes."""
+    renew: Callable[[], None] | None = None
+    """Of a trial with a tree of its own on this machine: puts the code of its commit back, called between commands."""
+    linked: tuple[Path, ...] = ()
+    """What is to be read outside the tree, for trials that are confined."""
 
 
 End = Literal["exited", "timeout", "killed", "oom", "lost", "unstartable"]

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch import process, referee, sandbox
-from autoresearch.errors import Refused
+from autoresearch.errors import AutoresearchError, Refused
 from autoresearch.process import Deadline, Ended, Launch
+from autoresearch.sandbox import files
 from autoresearch.search.config import Config
-from autoresearch.search.executors import LOGS, SHIM, Done, Order, Outcome
+from autoresearch.search.executors import LOGS, METRIC_FILE, SHIM, Done, Order, Outcome
 from autoresearch.search.own import METRIC
 from autoresearch.search.spans import Spans
 
@@ -74,8 +75,11 @@ class CommandExecutor:
         for number in range(len(job.order.commands)):
             if number:
                 try:
+                    files.remove(job.order.folder / METRIC_FILE)
+                    if job.order.renew:
+                        job.order.renew()
                     job.launch = self._launch(job.order, number)
-                except UNSTARTABLE as error:
+                except (*UNSTARTABLE, AutoresearchError) as error:
                     return Outcome("unstartable", seconds=time.monotonic() - job.begun, why=str(error))
             ended = wait(job)
             if job.stopped or ended.timeout or ended.exit_code:
@@ -94,7 +98,7 @@ class CommandExecutor:
         if self.confinement.kind != "open":
             compiled, model = order.folder / "compiled", Path(order.env["AR_MODEL_DIR"])
             compiled.mkdir(exist_ok=True)
-            view = sandbox.view(order.folder, compiled, [order.cwd, SHIM], [], order.env)
+            view = sandbox.view(order.folder, compiled, [order.cwd, SHIM, *order.linked], [], order.env)
             view = replace(view, writable=(*view.writable, model.resolve()))
             command, env = tuple(sandbox.command(self.confinement, view, command)), view.env
         return Launch(command, order.cwd, env, order.folder / LOGS[number])

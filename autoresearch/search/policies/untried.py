@@ -8,6 +8,7 @@ from typing import Any
 
 from autoresearch.search.proposal import History, Result, TrialStatus
 from autoresearch.search.space import Domain, Range, Scalar, Space, choices, same
+from autoresearch.search.store import DIRTY
 
 DRAWS = 200  # random ones, before a finite space is searched from its beginning
 
@@ -59,7 +60,7 @@ class Untried:
 def is_of_this_code(result: Result, history: History) -> bool:
     """Whether a trial ran the code that the next one will run; true where no code changes."""
     ran = result.status != TrialStatus.REJECTED
-    return ran and (not history.tip or not result.commit or result.commit == history.tip)
+    return ran and (not history.tip or not result.commit or result.commit.removesuffix(DIRTY) == history.tip)
 
 
 def settled(space: Space, params: Mapping[str, Any]) -> Params:
