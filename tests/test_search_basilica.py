@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from executors import ExecutorContract, Run
 from searching import ROOT, VARIABLES, wait_for
 
 from autoresearch.search.config import Config
-from autoresearch.search.executors import place
+from autoresearch.search.executors import Order, place
 from autoresearch.search.spans import Spans
 
 SDK = ROOT / "tests" / "sdk"
@@ -41,6 +42,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     yield Run(executor, tmp_path)
     for deployment in executor.client.deployments.values():
         deployment.process.kill()
+    for name in [one for one in sys.modules if one.partition(".")[0] == "basilica"]:
+        del sys.modules[name]  # others ask whether it is installed
 
 
 class TestBasilicaExecutor(ExecutorContract):
@@ -73,6 +76,18 @@ def test_basilica_deployment_is_asked_for_as_configured_and_taken_away(run: Run)
     )
     assert stub(run).deleted == [asked["instance_name"]] and not stub(run).deployments
     assert (order.folder / "run.log").read_text() == "ready\nloss: 0.25\n"
+
+
+def test_basilica_keeps_apart_what_evaluates(run: Run) -> None:
+    order = run.order(1, "finish")
+    cheat = "import os, sys; open(os.environ['AR_METRIC_FILE'], 'w').write('{\"loss\": 0}'); print('loss: 0')"
+    judge = "import os; print('loss: 7' if not os.path.exists(os.environ['AR_METRIC_FILE']) else 'loss: 1')"
+    commands = [[sys.executable, "-c", cheat], [sys.executable, "-c", judge]]
+    order = Order(**{**order.__dict__, "commands": commands})
+    run.executor.submit(order, lambda number, outcome: run.ended.put((number, outcome)))
+    assert run.wait()[1].exit_code == 0
+    assert (order.folder / "run.log").read_text() == "ready\nloss: 0\n"
+    assert (order.folder / "eval.log").read_text() == "loss: 7\n"
 
 
 def test_basilica_brings_the_model_back(run: Run) -> None:

@@ -3,8 +3,9 @@
     python3 -uc "$(cat bootstrap.py)"
 
 It imports nothing of the package. AR_BOOTSTRAP holds JSON: `port`, `token`, `folder`, `setup` (a line for the shell of
-the container, or nothing), `commands`, `files` (text by path, relative to the current folder or absolute, written
-first) and `variables`. Every path but `/` wants the token. It serves until the container is taken away.
+the container, or nothing), `commands`, `evaluates` (whether the last of them has a log of its own), `files` (text by
+path, relative to the current folder or absolute, written first) and `variables`. Every path but `/` wants the token. It
+serves until the container is taken away.
 
     GET    /trial?after=N         GET /model/files
     POST   /trial/control         GET /model/download/PATH
@@ -50,17 +51,21 @@ class Trial:
                 file.write(text)
         setup = [["sh", "-c", self.told["setup"]]] if self.told["setup"] else []
         env = {name: value for name, value in os.environ.items() if name != "AR_BOOTSTRAP"}
-        with open(self.path("run.log"), "wb") as log:
-            for command in [*setup, *self.told["commands"]]:
+        commands = [*setup, *self.told["commands"]]
+        for number, command in enumerate(commands, 1):
+            is_evaluation = self.told["evaluates"] and number == len(commands)
+            if is_evaluation and os.path.lexists(self.path("metric.json")):
+                os.remove(self.path("metric.json"))  # what training says of itself
+            with open(self.path("eval.log" if is_evaluation else "run.log"), "ab") as log:
                 self.child = subprocess.Popen(
                     command, env={**env, **self.told["variables"]}, stdout=log, stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL, start_new_session=True,
                 )  # fmt: skip
-                if self.is_stopped:  # before there was a child
-                    self.stop()
-                if code := self.child.wait():
-                    self.error = "" if code == 42 else f"{command[0]} exited with {code}"
-                    return code
+            if self.is_stopped:  # before there was a child
+                self.stop()
+            if code := self.child.wait():
+                self.error = "" if code == 42 else f"{command[0]} exited with {code}"
+                return code
         return 0
 
     def path(self, name):
@@ -92,10 +97,17 @@ class Trial:
         found = {"status": status, "error": self.error, "progress": reports}
         if status != "running":
             found["status"] = "running" if len(reports) < len(lines) else status  # until all of them were fetched
-            with open(self.path("run.log"), "rb") as file:
-                file.seek(max(0, os.path.getsize(file.name) - LOG_BYTES))
-                found["log"] = file.read().decode(errors="replace")
+            found["log"], found["eval_log"] = self.end_of("run.log"), self.end_of("eval.log")
         return found
+
+    def end_of(self, name):
+        """The last of a log; empty where there is none."""
+        try:
+            with open(self.path(name), "rb") as file:
+                file.seek(max(0, os.path.getsize(file.name) - LOG_BYTES))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
 
     def control(self, text):
         """Put an order where the trial looks."""

@@ -49,6 +49,7 @@ def orders(config: Config, order: Order, token: str) -> dict[str, Any]:
         "files": files,
         "setup": target.basilica.setup_cmd,
         "commands": [one for one in (target.prepare_cmd, *order.commands) if one],
+        "evaluates": len(order.commands) > 1,
         "variables": variables_at(order.variables, str(order.folder), FOLDER) | {"PYTHONPATH": f"{FOLDER}/shim"},
     }
 

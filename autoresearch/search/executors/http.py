@@ -5,9 +5,9 @@
     POST   URL/ID/control         the content of control.json
     DELETE URL/ID?after=N         end it
 
-Both first answer alike: {"status", "metrics", "progress", "log", "error", "id"}; a status `queued` or `running` means
-that there is more to come. An API that answers the POST with the end of the training is served too; where its answer
-lacks the objective, a second POST with the mode `eval` asks for it.
+Both first answer alike: {"status", "metrics", "progress", "log", "eval_log", "error", "id"}; a status `queued` or
+`running` means that there is more to come. An API that answers the POST with the end of the training is served too;
+where its answer lacks the objective, a second POST with the mode `eval` asks for it.
 The id is ours and stands in the header `Idempotency-Key` too. After a reply that was lost the API is asked about it;
 only if it answers 404 is the trial posted again. The code of a trial is the API's own: diffs cannot be sent.
 """
@@ -58,6 +58,9 @@ class Job:
     inbox: "queue.SimpleQueue[Message]" = field(default_factory=queue.SimpleQueue)
     """Answers, and `stop`, `hard` or `control`."""
     log: str = ""
+    eval_log: str = ""
+    ended_at_once: bool = False
+    """Whether the POST was answered with the end of the training, by an API that is asked in two modes."""
 
     def left_s(self) -> float:
         """Seconds until its deadline."""
@@ -102,10 +105,12 @@ class HttpExecutor:
         try:
             first = None if is_posted else self._post(job)
             outcome = first or self._watch(job)
-            if first and first.exit_code == 0 and self.metric not in (first.metrics or {}):
+            if first and job.ended_at_once and first.exit_code == 0 and self.metric not in (first.metrics or {}):
                 outcome = self._evaluate(job, first)
             if job.log:
                 files.write(job.order.folder / LOGS[0], job.log)
+            if job.eval_log:
+                files.write(job.order.folder / LOGS[1], job.eval_log)
         finally:
             with self.lock:
                 del self.jobs[job.order.number]
@@ -120,6 +125,7 @@ class HttpExecutor:
             if isinstance(answer, Outcome):
                 return answer
             if answer.is_good:
+                job.ended_at_once = not is_unknown
                 return self._take(job, answer)
             if is_unknown and answer.status == 404:
                 is_unknown = False
@@ -221,6 +227,8 @@ class HttpExecutor:
             job.num_reports += len(reports)
         if isinstance(body.get("log"), str):
             job.log = body["log"][-LOG_CHARS:]
+        if isinstance(body.get("eval_log"), str):
+            job.eval_log = body["eval_log"][-LOG_CHARS:]
         status = str(body.get("status", "ok"))
         if status in UNDERWAY:
             return None
