@@ -117,3 +117,22 @@ def test_median_rule_is_of_averages_up_to_the_same_step(direction: Direction, si
     assert not is_below_median(worse, peers[:2], direction), "two are no majority"
     late = [[Point(t, sign * 0.0) for t in range(10, 20)] for _ in range(3)]
     assert not is_below_median(worse, late, direction), "none of them reported by then"
+
+
+@pytest.mark.parametrize("wild", [1e100, 1e160, 1e308])
+def test_forecast_takes_a_trial_that_diverged_as_lost(wild: float) -> None:
+    points = [Point(t, 2 + 1 / t) for t in range(1, 10)] + [Point(10, wild)]
+    assert probability(points, 40, 1.0, "min") == 0.0
+    assert probability([Point(one.step, -one.value) for one in points], 40, -1.0, "max") == 0.0
+    back = [*points, *(Point(t, 2 + 1 / t) for t in range(11, 20))]
+    assert 0.0 <= probability(back, 40, 1.9, "min") <= 1.0
+    peers = [[Point(t, 0.1) for t in range(1, 10)], [Point(t, wild) for t in range(1, 10)]] * 2
+    assert is_below_median(points, [*peers, peers[0]], "min")
+
+
+def test_forecast_reckons_with_odd_steps_and_scales() -> None:
+    falling = [Point(t, 2 + 1 / t) for t in range(1, 10)]
+    for odd in ([Point(-1, 3.0)], [Point(-1e200, 3.0)], [Point(1e200, 3.0)], [Point(0, 3.0)]):
+        assert 0.0 <= probability([*odd, *falling], 40, 1.0, "min") <= 1.0
+        assert 0.0 <= probability([*falling, *odd], 0, 1.0, "min") <= 1.0
+    assert 0.0 <= probability([Point(t, 1e-200 * (2 + 1 / t)) for t in range(1, 10)], 40, 1e-201, "min") <= 1.0
