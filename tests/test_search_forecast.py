@@ -61,6 +61,21 @@ def test_forecast_never_gives_up_what_would_have_won(name: str, noise: float) ->
             assert given_up_at(points, best, every=2) is None, (seed, margin)
 
 
+@pytest.mark.parametrize(
+    ("name", "noise", "seed", "count"),
+    [
+        *(("power law", 0.03, 6, 5), ("slow power law", 0.03, 26, 5), ("logarithm", 0.03, 6, 5)),
+        *(("cosine", 0.005, 54, 5), ("two speeds", 0.03, 6, 5), ("square", 0.005, 7, 7), ("square", 0.03, 8, 15)),
+    ],
+)
+def test_forecast_is_not_led_astray_by_noise_that_looks_like_a_bend(
+    name: str, noise: float, seed: int, count: int
+) -> None:
+    curve = FAMILY[name]
+    best = curve(STEPS) + MARGINS[0] * height(curve)
+    assert probability(reports(curve, noise, seed)[:count], STEPS, best, "min") >= THRESHOLD
+
+
 @pytest.mark.parametrize("name", sorted({*FAMILY} - {"cosine", "plateau"}))
 def test_forecast_gives_up_what_is_far_behind(name: str) -> None:
     curve = FAMILY[name]

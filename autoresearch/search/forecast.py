@@ -26,6 +26,7 @@ PARAMETERS = 3
 LEAST_NOISE = 0.01  # of the range of the reports: five points that happen to lie on a curve prove nothing
 LEAST_POINTS = 5
 CORRELATION = 4.0  # reports that say as much as one independent one
+LEAST_BEND = 4.0  # standard errors by which a slope must flatten: it is asked after every report, of few points
 LEAST_PEERS = 3
 LARGEST = 1e100  # a value beyond has diverged; squares of such numbers are none
 
@@ -90,7 +91,7 @@ def _flattens(line: Sequence[Point]) -> bool:
     """Whether the older half fell faster than the newer one, by more than their noise."""
     middle = len(line) // 2
     (old, old_error), (new, new_error) = _slope(line[: middle + 1]), _slope(line[middle:])
-    return new - old > 2 * math.hypot(old_error, new_error)
+    return new - old > LEAST_BEND * math.hypot(old_error, new_error)
 
 
 def _slope(line: Sequence[Point]) -> tuple[float, float]:
@@ -115,7 +116,7 @@ def _chance(line: Sequence[Point], step_target: float, best: float) -> float:
     for fit, weight in fits:
         weight *= math.exp(-(fit.error - least) / (2 * CORRELATION * noise))
         variance = noise * (1 + CORRELATION * fit.leverage) + (MODEL_FRAC * (now - fit.end)) ** 2
-        chance += weight * _normal((best - fit.end) / math.sqrt(few * variance))
+        chance += weight * _student((best - fit.end) / math.sqrt(few * variance), len(line) - PARAMETERS)
         total += weight
     return chance / total
 
@@ -137,8 +138,10 @@ def _fit(line: Sequence[Point], step_target: float, exponent: float, shift: floa
     return Fit(error, mean + slope * away, 1 / len(line) + (away**2 / spread if spread else 0.0))
 
 
-def _normal(z: float) -> float:
-    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
+def _student(t: float, freedom: int) -> float:
+    """Student's distribution, since the noise is estimated from few points; by Wallace (1959), whose error is towards hope."""
+    z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
+    return 0.5 * (1 + math.erf(math.copysign(z, t) / math.sqrt(2)))
 
 
 def is_below_median(points: Sequence[Point], peers: Sequence[Sequence[Point]], direction: Direction) -> bool:
