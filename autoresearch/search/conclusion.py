@@ -14,6 +14,7 @@ from autoresearch.search.watch import Trail
 
 TAIL_BYTES = 1 << 16
 TAIL_LINES = 30
+MOST_REASON_CHARS = 500
 
 
 def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Result:
@@ -80,6 +81,14 @@ def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, 
 def rejection(entry: Entry, reason: str) -> Result:
     """The result of a proposal that never ran."""
     return Result(number=entry.number, proposal=entry.proposal, status=TrialStatus.REJECTED, reason=reason)
+
+
+def broken(entry: Entry, what: str, error: Exception, seconds: float = 0.0) -> Result:
+    """The result of a trial whose data nobody could work with."""
+    said = f"{what}: {type(error).__name__}: {error}".encode(errors="replace").decode()[:MOST_REASON_CHARS]
+    return Result(
+        number=entry.number, proposal=entry.proposal, status=TrialStatus.FAILED, reason=said, seconds=round(seconds, 3)
+    )
 
 
 def _tail(folder: Path, lines: int = TAIL_LINES) -> str:

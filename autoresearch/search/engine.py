@@ -136,7 +136,7 @@ class Engine:
     def handle(self, message: Message | None) -> None:
         """Act on a message, and read reports when it is time."""
         match message:
-            case Ended(number, outcome):
+            case Ended(number, outcome) if number in self.trials.running:  # once, whatever an executor says
                 self.trials.end(number, outcome, self.last)
             case Proposed():
                 self.take(message)

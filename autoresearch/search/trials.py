@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import Refused
+from autoresearch.errors import AutoresearchError, Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -22,6 +22,7 @@ from autoresearch.search.watch import Trail
 
 MOST_TRIES = 3  # of a trial whose node was lost
 BUDGET_SLACK = 1.1
+BAD_DATA = (AutoresearchError, ArithmeticError, LookupError, TypeError, ValueError)  # what data raise, not the machine
 
 Done = Callable[[int, Outcome], None]
 
@@ -34,11 +35,17 @@ class Running:
     slot: int
     """Row of the timeline, from 1."""
     begun_s: float = field(default_factory=time.monotonic)
+    is_weighed: bool = True
+    """Whether it is forecast; false once that broke off."""
 
 
 @dataclass
 class Trials:
-    """Those of one campaign."""
+    """Those of one campaign.
+
+    Whatever the data of a trial raise, be it while it is begun, watched or judged, is that trial's failure and is
+    recorded as such; a machine that fails (a full disk, a damaged store) ends the campaign instead.
+    """
 
     config: Config
     journal: Journal
@@ -83,6 +90,15 @@ class Trials:
 
     def begin(self, entry: Entry, done: Done) -> None:
         """Start a trial, or record why it cannot be."""
+        try:
+            self.start(entry, done)
+        except BAD_DATA as error:
+            self.running.pop(entry.number, None)
+            self.pool.release(entry.number)
+            self.record(self.journal.entries[entry.number], conclusion.broken(entry, "could not be begun", error))
+
+    def start(self, entry: Entry, done: Done) -> None:
+        """Start a trial; where its code is refused, record that."""
         folder = self.bench.make_folders(entry.number)
         try:
             if entry.proposal.rejected:
@@ -132,8 +148,13 @@ class Trials:
                 continue
             last = one.trail.reports[-1]
             self.journal.note("progress", {"iter": number, **last.model_dump(exclude_defaults=True)})
-            if self.config.controller.intra_iteration_cancel.enabled and not one.trail.cancelled:
+            if not self.config.controller.intra_iteration_cancel.enabled or one.trail.cancelled or not one.is_weighed:
+                continue
+            try:
                 self.weigh(number, one.trail)
+            except BAD_DATA as error:
+                one.is_weighed = False
+                self.journal.note("notice", {"iter": number, "text": f"no longer forecast: {error!r}"})
 
     def weigh(self, number: int, trail: Trail) -> None:
         """Ask a trial to leave if it is hopeless."""
@@ -164,13 +185,22 @@ class Trials:
             return
         if outcome.end == "killed" and stop:
             outcome = Outcome("killed", outcome.exit_code, outcome.seconds, f"{stop.reason}: {stop.detail}")
-        while one.trail.read():
-            pass
-        folder = self.bench.folder(number)
-        result = conclusion.conclude(entry, outcome, one.trail, folder, self.config.objective.metric)
+        result = self.judge(entry, outcome, one.trail)
         self.record(entry, result)
         args = {"iter": number, "status": result.status, "metric": result.metric, "devices": entry.devices}
         self.spans.add("executor.execute", one.begun_s, f"slot {one.slot}", args)
+
+    def judge(self, entry: Entry, outcome: Outcome, trail: Trail) -> Result:
+        """What became of a trial, from what it left."""
+        try:
+            while trail.read():
+                pass
+            folder, metric = self.bench.folder(entry.number), self.config.objective.metric
+            result = conclusion.conclude(entry, outcome, trail, folder, metric)
+            result.model_dump_json()  # raises what could not be written down
+        except BAD_DATA as error:
+            return conclusion.broken(entry, "could not be judged", error, outcome.seconds)
+        return result
 
     def record(self, entry: Entry, result: Result) -> None:
         """Decide, and write all of it down."""
