@@ -131,6 +131,8 @@ SMALL = "target: {train_cmd: [python3, train.py]}\npolicy: {type: grid, params: 
         ),
         ("target: {train_cmd: x}\npolicy: {type: tpe, params: {x: {low: 1, high: 9, step: 0}}}\n", ["step"]),
         ("target: {train_cmd: x}\npolicy: {type: tpe, params: [1]}\n", ["must map names"]),
+        ("target: {train_cmd: x}\npolicy: {type: grid, params: {a=b: [1]}}\n", ["policy.params", "'a=b'"]),
+        ("target: {train_cmd: x}\npolicy: {type: grid, params: {'': [1]}}\n", ["policy.params", "empty"]),
         (SMALL + "telemetry: 3\n", ["telemetry"]),
         ("- a\n- b\n", ["must hold keys and values"]),
         ("", ["must hold keys and values"]),

@@ -157,7 +157,7 @@ class Campaign:
         with self.engine.trials.spans.span("prepare"):
             try:
                 ended = Launch(target.prepare_cmd, target.workdir, env, folder / "run.log").wait()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise NoGoodTrial(f"target.prepare_cmd could not be started: {error}") from error
         if ended.exit_code:
             tail = files.read(folder / "run.log", PREPARE_TAIL).decode(errors="replace").strip()

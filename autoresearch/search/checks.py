@@ -3,6 +3,7 @@
 import ast
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -153,8 +154,10 @@ def _unwritable(folder: Path) -> str:
     there = next(one for one in (folder, *folder.parents) if one.exists())
     if not there.is_dir():
         return f"must be a folder but {there} is a file"
-    if not os.access(there, os.W_OK | os.X_OK):
-        return f"must be writable but {there} is not"
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # permissions alone say too little, above all to root
+    except OSError as error:
+        return f"must be writable but {there}: {error.strerror}"
     return ""
 
 

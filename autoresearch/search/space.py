@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator, model_validator
 
 Scalar = bool | int | float | str
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NO_NAME = re.compile(r"|.*[=\0].*", re.DOTALL)  # what no variable can be called
 
 
 class Range(BaseModel):
@@ -101,8 +101,8 @@ class Space(RootModel[dict[str, Domain]]):
         """A list is a choice, a mapping a range, a single value a choice of one."""
         if not isinstance(raw, Mapping):
             raise ValueError("must map names to lists or ranges")
-        if wrong := [name for name in raw if not isinstance(name, str) or not NAME.fullmatch(name)]:
-            raise ValueError(f"names must be letters, digits and underscores, no digit first, but got {wrong[0]!r}")
+        if wrong := [name for name in raw if isinstance(name, str) and NO_NAME.fullmatch(name)]:
+            raise ValueError(f"names must not be empty nor hold '=', for they name variables, but got {wrong[0]!r}")
         return {name: _domain(name, one) for name, one in raw.items()}
 
     def __bool__(self) -> bool:

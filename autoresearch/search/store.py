@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from autoresearch.errors import Damaged
+from autoresearch.errors import Damaged, Refused
 from autoresearch.records import Record
 from autoresearch.search.proposal import Proposal, Report, Result
 from autoresearch.search.spans import Span
@@ -107,15 +107,20 @@ class Store:
 
         Args:
             durable: whether it is on the disk before the block is left.
+
+        Raises:
+            Refused: the disk is full, or another holds the file for long.
         """
-        self.connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
+            self.connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self.connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Refused(f"{self.path} must take what is measured but: {error}; make room, and repeat") from error
+        finally:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
 
     def fact(self, name: str, default: Any = None) -> Any:
         """A single value."""

@@ -115,6 +115,7 @@ class Bench:
             "refereed": self.is_own,
             **entry.model_dump(mode="json", exclude={"result": {"proposal", "reports"}}),
         }
+        self.folder(entry.number).mkdir(parents=True, exist_ok=True)  # the trial may have taken it away
         files.write(self.folder(entry.number) / "manifest.json", json.dumps(facts, indent=1) + "\n")
 
     def cancel(self, number: int, last_step: float, reason: str) -> None:

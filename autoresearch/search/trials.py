@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import AutoresearchError, Refused
+from autoresearch.errors import GitFailed, Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
@@ -22,7 +22,7 @@ from autoresearch.search.watch import Trail
 
 MOST_TRIES = 3  # of a trial whose node was lost
 BUDGET_SLACK = 1.1
-BAD_DATA = (AutoresearchError, ArithmeticError, LookupError, TypeError, ValueError)  # what data raise, not the machine
+BAD_DATA = (GitFailed, ArithmeticError, LookupError, TypeError, ValueError)  # what data raise, not the machine
 
 Done = Callable[[int, Outcome], None]
 

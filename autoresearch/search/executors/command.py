@@ -19,6 +19,7 @@ from autoresearch.search.own import METRIC
 from autoresearch.search.spans import Spans
 
 POLITE, HARD = b"p", b"h"
+UNSTARTABLE = (OSError, Refused, ValueError)  # the last of zero bytes in words and variables
 
 
 @dataclass
@@ -49,7 +50,7 @@ class CommandExecutor:
         """Begin a trial; where the command cannot be begun, `done` is called at once."""
         try:
             job = Job(order, self._launch(order, 0))
-        except (OSError, Refused) as error:
+        except UNSTARTABLE as error:
             done(order.number, Outcome("unstartable", why=f"{order.commands[0][0]} could not be started: {error}"))
             return {}
         with self.lock:
@@ -74,7 +75,7 @@ class CommandExecutor:
             if number:
                 try:
                     job.launch = self._launch(job.order, number)
-                except (OSError, Refused) as error:
+                except UNSTARTABLE as error:
                     return Outcome("unstartable", seconds=time.monotonic() - job.begun, why=str(error))
             ended = wait(job)
             if job.stopped or ended.timeout or ended.exit_code:
