@@ -1,9 +1,10 @@
 """Opens a campaign: alone in its folders, with its store, its code and its exports, and prepared once."""
 
+import math
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,9 +178,7 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
     """
     path = config.store_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_suffix(".lock")) as held:
-        if held is None:
-            raise Busy(f"another search is under way in {path.parent}; see `uv run -m autoresearch status CONFIG`")
+    with held(config):
         is_new = not path.exists()
         for line in exports.set_aside(config) if is_new else []:
             say(f"note: {line}")
@@ -196,6 +195,27 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
             store.close()
 
 
+@contextmanager
+def held(config: Config) -> Iterator[None]:
+    """Keep other campaigns from all that this one writes while the block runs.
+
+    Raises:
+        Busy: another process holds some of it.
+    """
+    paths = config.telemetry
+    shared = [paths.ledger_path, paths.trace_path, paths.timeline_path, config.controller.checkpoint_path]
+    shared += [paths.versions_dir, paths.model_output_dir]
+    locks = {path: path.with_name(f".{path.name}.lock") for path in shared if path}
+    with ExitStack() as stack:
+        for path, lock in {config.store_path: config.store_path.with_suffix(".lock"), **locks}.items():
+            if stack.enter_context(locked(lock)) is None:
+                raise Busy(
+                    f"another search is under way in {path}; see `uv run -m autoresearch status CONFIG`, "
+                    "or name other paths in telemetry and another controller.checkpoint_path"
+                )
+        yield
+
+
 def begin(store: Store, config: Config, now: float) -> None:
     """Note what a campaign is about, or compare with what was noted.
 
@@ -210,36 +230,46 @@ def begin(store: Store, config: Config, now: float) -> None:
             store.set_fact("id", uuid.uuid4().hex)
             store.set_fact("begun_s", now)
         return
-    changed = [f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key) != one]
+    changed = [
+        f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key, one) != one
+    ]
     if changed:
         raise BadConfig(
             f"the campaign in {store.path} was begun otherwise and its scores would not compare: {'; '.join(changed)}; "
-            "name another telemetry.artifacts_dir, or move that file away"
+            "name other paths in telemetry, or move that file away"
         )
 
 
 def identity(config: Config) -> dict[str, Any]:
     """What must not change within a campaign."""
     facts: dict[str, Any] = config.model_dump(mode="json")
-    target = {name: facts["target"][name] for name in ("type", "train_cmd", "eval_cmd", "url")}
-    policy = {name: facts["policy"][name] for name in ("type", "params", "seed")}
+    what = ("type", "prepare_cmd", "train_cmd", "eval_cmd", "workdir", "url")
+    target = {name: facts["target"][name] for name in what}
+    policy = {name: facts["policy"][name] for name in ("type", "params", "seed", "mutable_file", "frozen_file")}
     sections = {"objective": facts["objective"], "target": target, "policy": policy}
     return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
 
 
 def assemble(config: Config, around: Surroundings, clocks: Clocks, store: Store) -> Campaign:
-    """Put the parts of a campaign together."""
+    """Put the parts of a campaign together.
+
+    Raises:
+        BadConfig: not even one trial finds room.
+    """
     for folder in (config.telemetry.artifacts_dir, config.telemetry.versions_dir):
         folder.mkdir(parents=True, exist_ok=True)
     written = Exports(config, store, store.fact("begun_s"))
     journal = Journal(config, store, written, clocks.now, clocks.shift_s)
     spans, expected = Spans(), config.comparability.expected_hardware_fingerprint
     found = around.machine.fingerprint
+    pool = pool_of(config, around)
+    if not pool.room(journal.cost()):
+        raise BadConfig(f"a trial takes {journal.cost()} but controller.parallel.resources hold {dict(pool.capacity)}")
     trials = Trials(
         config=config,
         journal=journal,
         bench=Bench(config, around.variables, own.is_own(config)),
-        pool=pool_of(config, around),
+        pool=pool,
         executor=executors.make(config, spans, around.variables),
         spans=spans,
         code=code_of(config, around, store),
@@ -255,9 +285,9 @@ def pool_of(config: Config, around: Surroundings) -> Pool:
         return Pool({}, devices if config.target.resources.get(GPU) else (), 1)
     if config.target.type != "command":
         return Pool(pooled.resources, (), pooled.max_concurrency)
-    wanted = int(pooled.resources.get(GPU, 0))
-    names = devices[:wanted] if devices else tuple(map(str, range(wanted)))
-    return Pool({**pooled.resources, GPU: len(names)}, names, pooled.max_concurrency)
+    wanted = pooled.resources.get(GPU, 0.0)
+    names = devices[: math.ceil(wanted)] if devices else tuple(map(str, range(math.ceil(wanted))))
+    return Pool({**pooled.resources, GPU: min(wanted, len(names))}, names, pooled.max_concurrency)
 
 
 def code_of(config: Config, around: Surroundings, store: Store) -> Code | None:

@@ -139,7 +139,7 @@ def _fit(line: Sequence[Point], step_target: float, exponent: float, shift: floa
 
 
 def _student(t: float, freedom: int) -> float:
-    """Student's distribution, since the noise is estimated from few points; by Wallace (1959), who errs towards hope."""
+    """Student's distribution, for the noise is estimated from few points; by Wallace (1959), a little hopeful."""
     z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
     return 0.5 * (1 + math.erf(math.copysign(z, t) / math.sqrt(2)))
 
