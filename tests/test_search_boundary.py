@@ -1,16 +1,20 @@
 """One bad datum is one failed trial: whatever a seam of the engine raises over it, the campaign goes on."""
 
 import queue
+import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from searching import FIND_PARAMS, VARIABLES, Target
+from searching import FIND_PARAMS, VARIABLES, Target, wait_for
 
-from autoresearch.errors import GitFailed
+from autoresearch.errors import GitFailed, NoGoodTrial
 from autoresearch.search.executors import Done, Order, Outcome
 from autoresearch.search.executors.command import CommandExecutor
+from autoresearch.search.guards import Stop
 from autoresearch.search.proposal import History, Proposal, Result
 from autoresearch.search.proposer import Proposed, Proposer, Request
 from autoresearch.search.spans import Spans
@@ -128,3 +132,50 @@ def test_proposal_that_cannot_be_written_down_is_rejected() -> None:
 
 def test_machine_that_fails_ends_the_campaign() -> None:
     assert not issubclass(OSError, BAD_DATA) and not issubclass(AssertionError, BAD_DATA)
+
+
+def test_exports_that_cannot_be_written_are_made_again_with_the_next_trial(target: Target) -> None:
+    removes = (
+        FIND_PARAMS
+        + 'import shutil\nif params["x"] == 1: shutil.rmtree("traces"); os.remove("artifacts/results.tsv")\n'
+    )
+    target.write(removes + "print(f\"loss: {params['x']}\")\n")
+    with target.opened() as campaign:
+        assert campaign.search().reason == "exhausted"
+    assert [row["status"] for row in target.rows()] == ["ok"] * 3
+    events = target.events()
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+
+
+def test_cancelled_trial_whose_launcher_changes_its_exit_code_is_cancelled(target: Target) -> None:
+    launcher = ["sh", "-c", f"{sys.executable} -S train.py || exit 1"]
+    target.write(
+        FIND_PARAMS + WILD, controller=CANCELS, policy={"params": {"x": [1, 2]}}, target={"train_cmd": launcher}
+    )
+    with target.opened() as campaign:
+        assert campaign.search().reason == "exhausted"
+    assert [row["status"] for row in target.rows()] == ["ok", "cancelled"]
+
+
+def test_preparation_counts_as_wall_time(target: Target) -> None:
+    target.configure(target={"prepare_cmd": ["sleep", "30"]}, controller={"max_wall_time_s": 0.3})
+    begun = time.monotonic()
+    with target.opened() as campaign, pytest.raises(NoGoodTrial, match="max_wall_time_s"):
+        campaign.search()
+    assert time.monotonic() - begun < 15
+
+
+def test_trial_that_was_signalled_together_with_the_search_is_queued_again(target: Target) -> None:
+    target.write("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", policy={"params": {"x": [1]}})
+    stop = Stop("SIGTERM", "", is_hard=True, is_resumable=True)
+    with target.opened() as campaign:
+        engine = campaign.engine
+        wait = threading.Thread(
+            target=lambda: (wait_for(lambda: engine.trials.running), time.sleep(0.3), engine.interrupt(stop))
+        )
+        wait.start()
+        assert campaign.search().reason == "SIGTERM"
+        assert [entry.state for entry in campaign.journal.entries.values()] == ["queued"]
+    with target.opened() as campaign:
+        campaign.search()
+    assert [row["status"] for row in target.rows()] == ["killed"]

@@ -12,7 +12,7 @@ from typing import Any
 from autoresearch import process
 from autoresearch.errors import BadConfig, Busy, NoGoodTrial
 from autoresearch.ledger import locked
-from autoresearch.process import Launch
+from autoresearch.process import Deadline, Launch
 from autoresearch.sandbox import files
 from autoresearch.search import checks, executors, exports, own, policies, standing
 from autoresearch.search.checks import Surroundings
@@ -155,11 +155,15 @@ class Campaign:
         folder.mkdir(parents=True)
         own = {"PYTHONUNBUFFERED": "1", process.MARK: str(folder)}
         env = process.environment(self.around.variables, own, target.env_passthrough)
+        most_s = self.config.controller.max_wall_time_s
+        limits = [] if most_s is None else [Deadline("it", max(0.0, most_s - self.journal.spent_s()))]
         with self.engine.trials.spans.span("prepare"):
             try:
-                ended = Launch(target.prepare_cmd, target.workdir, env, folder / "run.log").wait()
+                ended = Launch(target.prepare_cmd, target.workdir, env, folder / "run.log").wait(limits)
             except (OSError, ValueError) as error:
                 raise NoGoodTrial(f"target.prepare_cmd could not be started: {error}") from error
+        if ended.timeout:
+            raise NoGoodTrial(f"target.prepare_cmd must end within controller.max_wall_time_s but {ended.timeout}")
         if ended.exit_code:
             tail = files.read(folder / "run.log", PREPARE_TAIL).decode(errors="replace").strip()
             raise NoGoodTrial(f"target.prepare_cmd must exit with 0 but exited with {ended.exit_code}:\n{tail}")

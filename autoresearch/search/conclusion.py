@@ -15,6 +15,7 @@ from autoresearch.search.watch import Trail
 TAIL_BYTES = 1 << 16
 TAIL_LINES = 30
 MOST_REASON_CHARS = 500
+HEEDED = b"cancelled on request"  # the shim's words
 
 
 def conclude(entry: Entry, outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Result:
@@ -64,7 +65,7 @@ def measure(outcome: Outcome, trail: Trail, folder: Path, metric: str) -> Measur
 
 def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, str, str]:
     """Status, reason and the lines that explain a trial that did not end well."""
-    if outcome.exit_code == CANCEL_EXIT and outcome.end == "exited" and trail.cancelled:
+    if outcome.end == "exited" and trail.cancelled and (outcome.exit_code == CANCEL_EXIT or _has_heeded(folder)):
         return TrialStatus.CANCELLED, trail.cancelled, ""
     if outcome.end in ("timeout", "oom", "killed"):
         return TrialStatus(outcome.end), outcome.why, _tail(folder)
@@ -76,6 +77,11 @@ def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, 
     kinds = {"out of memory": TrialStatus.OOM, "killed": TrialStatus.KILLED}
     reason = f"exit code {outcome.exit_code}: {crash.why}"
     return kinds.get(crash.kind, TrialStatus.FAILED), reason, summary.tail(crash.tail, TAIL_LINES)
+
+
+def _has_heeded(folder: Path) -> bool:
+    """Whether the log of training says that it left on request: a launcher around it may turn 42 into another code."""
+    return HEEDED in files.read(folder / LOGS[0], TAIL_BYTES)
 
 
 def rejection(entry: Entry, reason: str) -> Result:

@@ -18,7 +18,7 @@ from autoresearch.search.proposal import Proposal, Report, Result
 from autoresearch.search.spans import Span
 
 VERSION = 1
-BUSY_MS = 10_000
+BUSY_MS = 60_000  # a person's tool may hold the file for a while
 SCHEMA = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE trials (number INTEGER PRIMARY KEY, entry TEXT NOT NULL)",

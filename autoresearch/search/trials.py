@@ -10,7 +10,7 @@ from autoresearch.errors import GitFailed, Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
-from autoresearch.search.executors import CONTROL, PROGRESS, Executor, Outcome
+from autoresearch.search.executors import CONTROL, PROGRESS, SIGNALLED, Executor, Outcome
 from autoresearch.search.guards import Stop
 from autoresearch.search.journal import Journal
 from autoresearch.search.pool import Pool
@@ -179,7 +179,8 @@ class Trials:
         """
         entry, one = self.journal.entries[number], self.running.pop(number)
         self.pool.release(number)
-        was_cut_off = outcome.end == "killed" and stop is not None and stop.is_resumable
+        was_ended = outcome.end == "killed" or outcome.exit_code in SIGNALLED
+        was_cut_off = was_ended and stop is not None and stop.is_resumable
         if was_cut_off or (outcome.end == "lost" and entry.tries < MOST_TRIES):
             self.journal.requeue(entry, outcome.why or "stopped")
             return
