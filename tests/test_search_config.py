@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from searching import Target
 
 from autoresearch.errors import BadConfig
 from autoresearch.search import configfile
@@ -215,3 +216,22 @@ def test_config_of_anything_is_refused_in_words(value: Any) -> None:
             configfile.parse(raw, Path("/a"), Path("/a"), lambda text: None, "x")
         except BadConfig:
             continue
+
+
+def test_outputs_that_are_not_named_lie_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "artifacts" / "runs").mkdir(parents=True)
+    found = []
+    for name in ("a", "b"):
+        target = Target(tmp_path / name).write("")
+        found.append(configfile.load(target.file, tmp_path, lambda text: None))
+    assert [one.telemetry.artifacts_dir for one in found] == [tmp_path / name / "artifacts/runs" for name in "ab"]
+
+
+@pytest.mark.parametrize("amount", [-1, float("inf"), float("nan")])
+def test_amounts_of_resources_are_numbers_from_0(tmp_path: Path, amount: float) -> None:
+    for sections in (
+        {"target": {"resources": {"gpu": amount}}},
+        {"controller": {"parallel": {"resources": {"gpu": amount}}}},
+    ):
+        with pytest.raises(BadConfig, match="resources"):
+            Target(tmp_path).write("", **sections).load()

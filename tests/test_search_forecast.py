@@ -61,6 +61,21 @@ def test_forecast_never_gives_up_what_would_have_won(name: str, noise: float) ->
             assert given_up_at(points, best, every=2) is None, (seed, margin)
 
 
+@pytest.mark.parametrize(
+    ("name", "noise", "seed", "count"),
+    [
+        *(("power law", 0.03, 6, 5), ("slow power law", 0.03, 26, 5), ("logarithm", 0.03, 6, 5)),
+        *(("cosine", 0.005, 54, 5), ("two speeds", 0.03, 6, 5), ("square", 0.005, 7, 7), ("square", 0.03, 8, 15)),
+    ],
+)
+def test_forecast_is_not_led_astray_by_noise_that_looks_like_a_bend(
+    name: str, noise: float, seed: int, count: int
+) -> None:
+    curve = FAMILY[name]
+    best = curve(STEPS) + MARGINS[0] * height(curve)
+    assert probability(reports(curve, noise, seed)[:count], STEPS, best, "min") >= THRESHOLD
+
+
 @pytest.mark.parametrize("name", sorted({*FAMILY} - {"cosine", "plateau"}))
 def test_forecast_gives_up_what_is_far_behind(name: str) -> None:
     curve = FAMILY[name]
@@ -117,3 +132,22 @@ def test_median_rule_is_of_averages_up_to_the_same_step(direction: Direction, si
     assert not is_below_median(worse, peers[:2], direction), "two are no majority"
     late = [[Point(t, sign * 0.0) for t in range(10, 20)] for _ in range(3)]
     assert not is_below_median(worse, late, direction), "none of them reported by then"
+
+
+@pytest.mark.parametrize("wild", [1e100, 1e160, 1e308])
+def test_forecast_takes_a_trial_that_diverged_as_lost(wild: float) -> None:
+    points = [Point(t, 2 + 1 / t) for t in range(1, 10)] + [Point(10, wild)]
+    assert probability(points, 40, 1.0, "min") == 0.0
+    assert probability([Point(one.step, -one.value) for one in points], 40, -1.0, "max") == 0.0
+    back = [*points, *(Point(t, 2 + 1 / t) for t in range(11, 20))]
+    assert 0.0 <= probability(back, 40, 1.9, "min") <= 1.0
+    peers = [[Point(t, 0.1) for t in range(1, 10)], [Point(t, wild) for t in range(1, 10)]] * 2
+    assert is_below_median(points, [*peers, peers[0]], "min")
+
+
+def test_forecast_reckons_with_odd_steps_and_scales() -> None:
+    falling = [Point(t, 2 + 1 / t) for t in range(1, 10)]
+    for odd in ([Point(-1, 3.0)], [Point(-1e200, 3.0)], [Point(1e200, 3.0)], [Point(0, 3.0)]):
+        assert 0.0 <= probability([*odd, *falling], 40, 1.0, "min") <= 1.0
+        assert 0.0 <= probability([*falling, *odd], 0, 1.0, "min") <= 1.0
+    assert 0.0 <= probability([Point(t, 1e-200 * (2 + 1 / t)) for t in range(1, 10)], 40, 1e-201, "min") <= 1.0

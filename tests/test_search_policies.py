@@ -72,6 +72,19 @@ def test_policy_takes_results_of_every_kind_in_any_company(name: str) -> None:
     assert len(policy.propose(3, History())) == 3
 
 
+@pytest.mark.parametrize("name", ["random", *ADAPTIVE])
+def test_policy_takes_points_and_steps_that_lie_beside_the_grid(name: str) -> None:
+    policy = make(name, {"share": {"low": 0.0, "high": 1.0, "step": 0.25}, "n": {"low": 1, "high": 10, "step": 2}})
+    policy.restore({}, [], [])
+    policy.tell(result(1, Proposal(source="by_hand", params={"share": 0.3, "n": 3}), 1.0))
+    policy.tell(result(2, Proposal(source="by_hand", params={"share": 0.25, "n": 10}), 1.0))
+    [proposal] = policy.propose(1, History())
+    cancelled = result(3, proposal, None, TrialStatus.CANCELLED)
+    cancelled.reports = [Report(step=step, metrics={"val_bpb": 1.0}) for step in (-1, 0, 1)]
+    policy.tell(cancelled)
+    assert policy.propose(1, History())
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_policy_restored_goes_on_as_it_would_have(name: str, batch: int) -> None:

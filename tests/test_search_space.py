@@ -2,7 +2,9 @@
 
 import json
 import random
+import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +57,27 @@ def test_space_takes_a_choice_that_is_named_twice_once() -> None:
 @given(st.floats(-0.5, 1.5), st.sampled_from([one for one in SPACE.root.values() if isinstance(one, Range)]))
 def test_range_at_any_share_is_within_it(share: float, domain: Range) -> None:
     assert domain.holds(domain.at(share))
+
+
+@pytest.mark.parametrize("high", [10**7, 2**31, 2**62])
+def test_range_of_many_integers_takes_no_memory(high: int) -> None:
+    space = Space.model_validate({"n": {"low": 0, "high": high}, "even": {"low": 0, "high": high, "step": 2}})
+    tracemalloc.start()
+    try:
+        assert space.size() == (high + 1) * (high // 2 + 1)
+        assert not space.problems(space.draw(random.Random(1)))
+        assert space.cell(high // 2 + 2) == {"n": 1, "even": 2}
+        assert space.root["even"].at(1.0) == high  # type: ignore[union-attr]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_range_holds_its_steps_alone() -> None:
+    quarters, odd = Range(low=0.0, high=1.0, step=0.25), Range(low=1, high=10, step=2)
+    assert [one for one in (0, 0.25, 0.3, 0.75, 1.0) if quarters.holds(one)] == [0, 0.25, 0.75, 1.0]
+    assert [one for one in range(12) if odd.holds(one)] == [1, 3, 5, 7, 9]
+    tenths = Range(low=0.0, high=1.0, step=0.1)
+    assert all(tenths.holds(number / 10) and tenths.holds(tenths.nth(number)) for number in range(11))
+    assert tenths.count() == 11 and odd.count() == 5
+    assert "in steps of 2" in Space.model_validate({"x": odd}).problems({"x": 10})[0]

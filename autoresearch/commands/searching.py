@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ from autoresearch.search.config import Config
 from autoresearch.search.executors import ray_
 from autoresearch.search.guards import Stop
 
+SAME_S = 0.3  # within which a signal is the same one
 File = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the campaign.")]
 
 
@@ -68,8 +70,13 @@ def run(found: Campaign, search: Callable[[], Stop]) -> int:
         Exception: what ended the search; the closing line is printed all the same.
     """
     received: list[int] = []
+    heard_s = -math.inf
 
     def heed(number: int, frame: FrameType | None) -> None:
+        nonlocal heard_s
+        if number in received and time.monotonic() - heard_s < SAME_S:
+            return  # the same one again, of a parent that passed on what the whole group had got
+        heard_s = time.monotonic()
         received.append(number)
         if found.engine.is_looping and len(received) == 1:
             name = signal.Signals(number).name

@@ -1,16 +1,17 @@
 """Opens a campaign: alone in its folders, with its store, its code and its exports, and prepared once."""
 
+import math
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from autoresearch import process
 from autoresearch.errors import BadConfig, Busy, NoGoodTrial
 from autoresearch.ledger import locked
-from autoresearch.process import Launch
+from autoresearch.process import Deadline, Launch
 from autoresearch.sandbox import files
 from autoresearch.search import code, executors, exports, own, policies, standing
 from autoresearch.search.checks import Surroundings
@@ -154,11 +155,15 @@ class Campaign:
         folder.mkdir(parents=True)
         own = {"PYTHONUNBUFFERED": "1", process.MARK: str(folder)}
         env = process.environment(self.around.variables, own, target.env_passthrough)
+        most_s = self.config.controller.max_wall_time_s
+        limits = [] if most_s is None else [Deadline("it", max(0.0, most_s - self.journal.spent_s()))]
         with self.engine.trials.spans.span("prepare"):
             try:
-                ended = Launch(target.prepare_cmd, target.workdir, env, folder / "run.log").wait()
+                ended = Launch(target.prepare_cmd, target.workdir, env, folder / "run.log").wait(limits)
             except (OSError, ValueError) as error:
                 raise NoGoodTrial(f"target.prepare_cmd could not be started: {error}") from error
+        if ended.timeout:
+            raise NoGoodTrial(f"target.prepare_cmd must end within controller.max_wall_time_s but {ended.timeout}")
         if ended.exit_code:
             tail = files.read(folder / "run.log", PREPARE_TAIL).decode(errors="replace").strip()
             raise NoGoodTrial(f"target.prepare_cmd must exit with 0 but exited with {ended.exit_code}:\n{tail}")
@@ -177,9 +182,7 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
     """
     path = config.store_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_suffix(".lock")) as held:
-        if held is None:
-            raise Busy(f"another search is under way in {path.parent}; see `uv run -m autoresearch status CONFIG`")
+    with held(config):
         is_new = not path.exists()
         for line in exports.set_aside(config) if is_new else []:
             say(f"note: {line}")
@@ -194,6 +197,27 @@ def opened(config: Config, around: Surroundings, clocks: Clocks, say: Callable[[
                 campaign.engine.trials.executor.close()
         finally:
             store.close()
+
+
+@contextmanager
+def held(config: Config) -> Iterator[None]:
+    """Keep other campaigns from all that this one writes while the block runs.
+
+    Raises:
+        Busy: another process holds some of it.
+    """
+    paths = config.telemetry
+    shared = [paths.ledger_path, paths.trace_path, paths.timeline_path, config.controller.checkpoint_path]
+    shared += [paths.versions_dir, paths.model_output_dir]
+    locks = {path: path.with_name(f".{path.name}.lock") for path in shared if path}
+    with ExitStack() as stack:
+        for path, lock in {config.store_path: config.store_path.with_suffix(".lock"), **locks}.items():
+            if stack.enter_context(locked(lock)) is None:
+                raise Busy(
+                    f"another search is under way in {path}; see `uv run -m autoresearch status CONFIG`, "
+                    "or name other paths in telemetry and another controller.checkpoint_path"
+                )
+        yield
 
 
 def begin(store: Store, config: Config, now: float) -> None:
@@ -218,33 +242,41 @@ def begin(store: Store, config: Config, now: float) -> None:
     if changed:
         raise BadConfig(
             f"the campaign in {store.path} was begun otherwise and its scores would not compare: {'; '.join(changed)}; "
-            "name another telemetry.artifacts_dir, or move that file away"
+            "name other paths in telemetry, or move that file away"
         )
 
 
 def identity(config: Config) -> dict[str, Any]:
     """What must not change within a campaign."""
     facts: dict[str, Any] = config.model_dump(mode="json")
-    target = {name: facts["target"][name] for name in ("type", "train_cmd", "eval_cmd", "url")}
-    policy = {name: facts["policy"][name] for name in ("type", "params", "seed")}
+    what = ("type", "prepare_cmd", "train_cmd", "eval_cmd", "workdir", "url")
+    target = {name: facts["target"][name] for name in what}
+    policy = {name: facts["policy"][name] for name in ("type", "params", "seed", "mutable_file", "frozen_file")}
     sections = {"objective": facts["objective"], "target": target, "policy": policy}
     sections["controller"] = {"seed": config.seed}
     return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
 
 
 def assemble(config: Config, around: Surroundings, clocks: Clocks, store: Store) -> Campaign:
-    """Put the parts of a campaign together."""
+    """Put the parts of a campaign together.
+
+    Raises:
+        BadConfig: not even one trial finds room.
+    """
     for folder in (config.telemetry.artifacts_dir, config.telemetry.versions_dir):
         folder.mkdir(parents=True, exist_ok=True)
     written = Exports(config, store, store.fact("begun_s"))
     journal = Journal(config, store, written, clocks.now, clocks.shift_s)
     spans, expected = Spans(), config.comparability.expected_hardware_fingerprint
     found = around.machine.fingerprint
+    pool = pool_of(config, around)
+    if not pool.room(journal.cost()):
+        raise BadConfig(f"a trial takes {journal.cost()} but controller.parallel.resources hold {dict(pool.capacity)}")
     trials = Trials(
         config=config,
         journal=journal,
         bench=Bench(config, around.variables, own.is_own(config)),
-        pool=pool_of(config, around),
+        pool=pool,
         executor=executors.make(config, spans, around.variables),
         spans=spans,
         code=code.open_code(config, around.variables, store),
@@ -260,6 +292,6 @@ def pool_of(config: Config, around: Surroundings) -> Pool:
         return Pool({}, devices if config.target.resources.get(GPU) else (), 1)
     if config.target.type != "command":
         return Pool(pooled.resources, (), pooled.max_concurrency)
-    wanted = int(pooled.resources.get(GPU, 0))
-    names = devices[:wanted] if devices else tuple(map(str, range(wanted)))
-    return Pool({**pooled.resources, GPU: len(names)}, names, pooled.max_concurrency)
+    wanted = pooled.resources.get(GPU, 0.0)
+    names = devices[: math.ceil(wanted)] if devices else tuple(map(str, range(math.ceil(wanted))))
+    return Pool({**pooled.resources, GPU: min(wanted, len(names))}, names, pooled.max_concurrency)

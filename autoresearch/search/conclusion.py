@@ -14,6 +14,8 @@ from autoresearch.search.watch import Trail
 
 TAIL_BYTES = 1 << 16
 TAIL_LINES = 30
+MOST_REASON_CHARS = 500
+HEEDED = b"cancelled on request"  # the shim's words
 
 
 def conclude(
@@ -76,7 +78,7 @@ def measure(outcome: Outcome, trail: Trail, folder: Path, metric: str, is_evalua
 
 def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, str, str]:
     """Status, reason and the lines that explain a trial that did not end well."""
-    if outcome.exit_code == CANCEL_EXIT and outcome.end == "exited" and trail.cancelled:
+    if outcome.end == "exited" and trail.cancelled and (outcome.exit_code == CANCEL_EXIT or _has_heeded(folder)):
         return TrialStatus.CANCELLED, trail.cancelled, ""
     if outcome.end in ("timeout", "oom", "killed"):
         return TrialStatus(outcome.end), outcome.why, _tail(folder)
@@ -90,9 +92,22 @@ def failure(outcome: Outcome, trail: Trail, folder: Path) -> tuple[TrialStatus, 
     return kinds.get(crash.kind, TrialStatus.FAILED), reason, summary.tail(crash.tail, TAIL_LINES)
 
 
+def _has_heeded(folder: Path) -> bool:
+    """Whether the log of training says that it left on request: a launcher around it may turn 42 into another code."""
+    return HEEDED in files.read(folder / LOGS[0], TAIL_BYTES)
+
+
 def rejection(entry: Entry, reason: str) -> Result:
     """The result of a proposal that never ran."""
     return Result(number=entry.number, proposal=entry.proposal, status=TrialStatus.REJECTED, reason=reason)
+
+
+def broken(entry: Entry, what: str, error: Exception, seconds: float = 0.0) -> Result:
+    """The result of a trial whose data nobody could work with."""
+    said = f"{what}: {type(error).__name__}: {error}".encode(errors="replace").decode()[:MOST_REASON_CHARS]
+    return Result(
+        number=entry.number, proposal=entry.proposal, status=TrialStatus.FAILED, reason=said, seconds=round(seconds, 3)
+    )
 
 
 def _tail(folder: Path, lines: int = TAIL_LINES) -> str:

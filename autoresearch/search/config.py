@@ -67,6 +67,9 @@ class Basilica(Section):
     """Names of variables that the deployment is given."""
 
 
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Target(Section):
     """What a trial runs, and where."""
 
@@ -84,7 +87,7 @@ class Target(Section):
     """For `http`: where trials are posted."""
     headers: Annotated[dict[str, str], _null_is({})] = {}
     """For `http`; `$NAME` in a value is replaced from the environment."""
-    resources: dict[str, float] = {}
+    resources: dict[str, Amount] = {}
     """What one trial takes from `controller.parallel.resources`; by default one GPU where GPUs are pooled."""
     address: str = "local"
     """For `ray`: `auto`, an address, or `local` for a cluster of its own."""
@@ -170,7 +173,7 @@ class Parallel(Section):
 
     enabled: bool = False
     max_concurrency: int = Field(default=4, ge=1)
-    resources: dict[str, float] = {"gpu": 4}
+    resources: dict[str, Amount] = {"gpu": 4}
     """What there is; a trial is admitted when its `target.resources` are free."""
     submit_poll_interval_s: float = 0.5
 

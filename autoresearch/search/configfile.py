@@ -81,7 +81,12 @@ def parse(raw: Mapping[str, Any], folder: Path, cwd: Path, say: Callable[[str], 
         problems = [_in_words(one) for one in error.errors()]
         raise BadConfig(f"{name}:\n" + "\n".join(f"  {one}" for one in dict.fromkeys(problems))) from error
     paths = {place: _get(config, place) for place in (*INPUTS, *OUTPUTS)}
-    found = {place: _resolve(path, folder, cwd) for place, path in paths.items() if path is not None}
+    named = {place for place in paths if place in INPUTS or _is_named(config, place)}
+    found = {
+        place: _resolve(path, folder, cwd if place in named else folder)
+        for place, path in paths.items()
+        if path is not None
+    }
     if script := next((word for word in config.target.train_cmd or () if word.endswith((".py", ".sh"))), ""):
         path, beside = _resolve(config.target.workdir / script, folder, cwd)
         if path.is_file() and not beside:
@@ -117,6 +122,15 @@ def _get(config: Config, place: str) -> Path | None:
     for part in place.split("."):
         value = getattr(value, part)
     return value
+
+
+def _is_named(config: Config, place: str) -> bool:
+    """Whether a key stands in the file, rather than being left to its default."""
+    *sections, last = place.split(".")
+    section: Any = config
+    for name in sections:
+        section = getattr(section, name)
+    return last in section.model_fields_set
 
 
 def _resolve(path: Path, folder: Path, cwd: Path) -> tuple[Path, bool]:

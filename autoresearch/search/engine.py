@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from autoresearch.errors import AutoresearchError
 from autoresearch.search import guards
 from autoresearch.search.config import Config
-from autoresearch.search.executors import Outcome
+from autoresearch.search.executors import SIGNALLED, Outcome
 from autoresearch.search.guards import Stop
 from autoresearch.search.journal import Journal
 from autoresearch.search.proposal import BASELINE, History, Proposal
 from autoresearch.search.proposer import Proposed, Proposer, Request
 from autoresearch.search.trials import Trials
+
+HOLD_S = 0.5  # before a trial that was ended from outside is judged
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Ended:
 
     number: int
     outcome: Outcome
+    is_late: bool = False
+    """Whether it was held back for a while."""
 
 
 Message = Ended | Proposed | Stop
@@ -136,7 +140,11 @@ class Engine:
     def handle(self, message: Message | None) -> None:
         """Act on a message, and read reports when it is time."""
         match message:
-            case Ended(number, outcome):
+            case Ended(number, outcome) if number in self.trials.running:  # once, whatever an executor says
+                if outcome.exit_code in SIGNALLED and not (message.is_late or self.last):
+                    # a signal to all processes may be on its way to this one
+                    threading.Timer(HOLD_S, self.inbox.put, [Ended(number, outcome, is_late=True)]).start()
+                    return
                 self.trials.end(number, outcome, self.last)
             case Proposed():
                 self.take(message)
@@ -146,6 +154,7 @@ class Engine:
             self.journal.note_spans(self.trials.spans)
         if time.monotonic() - self.looked_s >= self.config.controller.intra_iteration_cancel.poll_interval_s:
             self.looked_s = time.monotonic()
+            self.journal.save_time(durable=False)
             self.trials.look()
 
     def take(self, answer: Proposed) -> None:

@@ -1,10 +1,13 @@
 """What people open: results.tsv, versions, checkpoint.json, events.jsonl, timeline.json.
 
-All of it is made from the store, anew at every start, so that a kill in the middle of a write costs nothing.
+All of it is made from the store, anew at every start, so that a kill in the middle of a write costs nothing. What
+cannot be written does not stop the search: all files are made anew with the next trial that is over.
 """
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +32,39 @@ class Exports:
         Args:
             begun_s: seconds since 1970 at which the campaign began.
         """
-        self.config, self.paths = config, config.telemetry
-        for path in (self.paths.ledger_path, self.paths.trace_path, config.controller.checkpoint_path):
+        self.config, self.paths, self.store, self.begun_s = config, config.telemetry, store, begun_s
+        self.timeline: Timeline | None = None
+        self.is_stale = False
+        """Whether something could not be written."""
+        self.last_event = 0
+        """Number of the last one that was written."""
+        self.write_all()
+
+    def write_all(self) -> None:
+        """Make all files from the store; OSError where that cannot be."""
+        for path in (self.paths.ledger_path, self.paths.trace_path, self.config.controller.checkpoint_path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        over = sorted((entry for entry in store.entries() if entry.place), key=lambda entry: entry.place or 0)
+        over = sorted((entry for entry in self.store.entries() if entry.place), key=lambda entry: entry.place or 0)
         _replace(self.paths.ledger_path, "\t".join(COLUMNS) + "\n" + "".join(map(self.row, over)))
-        _replace(self.paths.trace_path, "".join(map(_line, store.events())))
+        events = list(self.store.events())
+        _replace(self.paths.trace_path, "".join(map(_line, events)))
+        self.last_event = events[-1].id if events else 0
         for entry in over:
             if entry.version:
                 self.write_version(entry)
-        self.timeline: Timeline | None = None
         if self.paths.timeline_path:
             self.paths.timeline_path.parent.mkdir(parents=True, exist_ok=True)
-            self.timeline = Timeline(self.paths.timeline_path, config.name, begun_s)
-            self.timeline.add(store.spans())
+            self.timeline = Timeline(self.paths.timeline_path, self.config.name, self.begun_s)
+            self.timeline.add(self.store.spans())
+        self.is_stale = False
+
+    @contextmanager
+    def _lenient(self) -> Iterator[None]:
+        """A block that writes; what it cannot is written later."""
+        try:
+            yield
+        except OSError:
+            self.is_stale = True
 
     def row(self, entry: Entry) -> str:
         """A line of results.tsv; a trial without a number has none."""
@@ -63,22 +85,28 @@ class Exports:
         return "\t".join(" ".join(cells[name].split()) for name in COLUMNS) + "\n"
 
     def add_result(self, entry: Entry) -> None:
-        """Write down a trial that is over."""
-        with open(self.paths.ledger_path, "a") as file:
-            file.write(self.row(entry))
-        if entry.version:
-            self.write_version(entry)
+        """Write down a trial that is over, which is in the store already."""
+        with self._lenient():
+            if self.is_stale:
+                self.write_all()
+                return
+            _append(self.paths.ledger_path, self.row(entry))
+            if entry.version:
+                self.write_version(entry)
 
     def add_events(self, events: Iterable[Event]) -> None:
         """Write down what happened."""
-        if lines := "".join(map(_line, events)):
-            with open(self.paths.trace_path, "a") as file:
-                file.write(lines)
+        new = [one for one in events if one.id > self.last_event]
+        if new and not self.is_stale:
+            with self._lenient():
+                _append(self.paths.trace_path, "".join(map(_line, new)))
+                self.last_event = new[-1].id
 
     def add_spans(self, spans: Iterable[Span]) -> None:
         """Draw what took time."""
-        if self.timeline:
-            self.timeline.add(spans)
+        if self.timeline and not self.is_stale:
+            with self._lenient():
+                self.timeline.add(spans)
 
     def version_dir(self, version: int) -> Path:
         """Folder of a kept version."""
@@ -108,7 +136,10 @@ class Exports:
 
     def write_checkpoint(self, facts: dict[str, Any]) -> None:
         """Say where the campaign stands; the store beside it is what `run` goes on from."""
-        _replace(self.config.controller.checkpoint_path, json.dumps(facts, indent=1) + "\n")
+        with self._lenient():
+            if self.is_stale:
+                self.write_all()
+            _replace(self.config.controller.checkpoint_path, json.dumps(facts, indent=1) + "\n")
 
 
 def model_dir(config: Config, entry: Entry) -> Path:
@@ -140,6 +171,13 @@ def _rename(path: Path) -> str:
 
 def _line(event: Event) -> str:
     return json.dumps({"id": event.id, "at": event.at, "type": event.kind, **event.body}, default=str) + "\n"
+
+
+def _append(path: Path, text: str) -> None:
+    """Write at the end of a file that must be there: a new one would lack what came before."""
+    with open(path, "r+") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(text)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -141,9 +141,13 @@ class Journal:
     def requeue(self, entry: Entry, why: str) -> None:
         """Put a trial that was cut off back into the queue."""
         back = entry.model_copy(update={"state": "queued", "handle": {}, "devices": [], "begun": 0.0})
+        until = self.now() if entry.begun >= self.opened_s else self.store.fact("seen_s", entry.begun)
+        gpu_s = self.gpu_s + self._cost(entry) * max(0.0, until - entry.begun)
         with self.store.transaction():
             self.store.put(back)
+            self.store.set_fact("gpu_s", gpu_s)
             event = self._event("requeue", entry.number, {"reason": why})
+        self.gpu_s = gpu_s
         self.entries[entry.number] = back
         self.exports.add_events([event])
 
@@ -192,10 +196,11 @@ class Journal:
             self.store.set_fact("kept_diff", kept)
         self.kept_diff = kept
 
-    def save_time(self) -> None:
-        """Note the time that was spent."""
-        with self.store.transaction(durable=True):
+    def save_time(self, *, durable: bool = True) -> None:
+        """Note the time that was spent, and when that was."""
+        with self.store.transaction(durable=durable):
             self.store.set_fact("spent_s", self.spent_s())
+            self.store.set_fact("seen_s", self.now())
 
     def _event(self, kind: str, number: int, body: Mapping[str, Any]) -> Event:
         return self.store.add_event(self.now(), kind, {"iter": number, **body})

@@ -28,8 +28,14 @@ def find(variables: Mapping[str, str]) -> Machine:
     found = [path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia*")]
     numbers = sorted((name for name in found if name.isdigit()), key=int)
     shown = variables.get("CUDA_VISIBLE_DEVICES")
-    visible = numbers if shown is None or not numbers else [one for one in shown.split(",") if one.strip()]
+    visible = numbers if shown is None or not numbers else _shown(shown)
     return Machine(tuple(visible), fingerprint(_gpu_names() if visible else ""))
+
+
+def _shown(variable: str) -> list[str]:
+    """Names in CUDA_VISIBLE_DEVICES, which ends at the first -1."""
+    names = [one.strip() for one in variable.split(",") if one.strip()]
+    return names[: names.index("-1")] if "-1" in names else names
 
 
 def fingerprint(gpus: str) -> str:

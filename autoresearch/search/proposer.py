@@ -61,8 +61,18 @@ class Proposer:
                     policy.tell(result)
                     self.told += 1
                 with self.spans.span("policy.propose_batch", asked=request.count) as args:
-                    proposals = policy.propose(request.count, request.history)
+                    proposals = [written(one) for one in policy.propose(request.count, request.history)]
                     args["proposed"] = len(proposals)
                 self.answer(Proposed(proposals, policy.state(), self.told))
             except BaseException as error:  # the engine's thread raises it
                 self.answer(Proposed(error=error))
+
+
+def written(proposal: Proposal) -> Proposal:
+    """The proposal if it can be written down, else a rejected one that says why."""
+    try:
+        proposal.model_dump_json()
+    except ValueError as error:  # half a character, as in "\\ud800"
+        why = str(error).encode(errors="replace").decode()
+        return Proposal(source=proposal.source, rejected=f"the proposal cannot be written down: {why}")
+    return proposal

@@ -35,26 +35,34 @@ class Range(BaseModel):
             raise ValueError(f"step must be above 0 and at most high - low but got {self.step!r}")
         return self
 
+    def __str__(self) -> str:
+        """What a value of it is, in words."""
+        steps = f" in steps of {self.step}" if self.step is not None else ""
+        return f"{'an integer' if self.is_integer else 'a number'} from {self.low} to {self.high}{steps}"
+
     @property
     def is_integer(self) -> bool:
         """Whether its values are integers."""
         return all(isinstance(bound, int) for bound in (self.low, self.high, self.step or 1))
 
-    def values(self) -> list[Scalar] | None:
-        """All of them; None where there are too many to count."""
+    def count(self) -> int | None:
+        """How many values it has; None where there are too many to count."""
         if self.step is None and (self.log or not self.is_integer):
             return None
-        step = self.step or 1
-        return [self._at(number, step) for number in range(int((self.high - self.low) / step + 1e-9) + 1)]
+        if self.is_integer:
+            return (int(self.high) - int(self.low)) // int(self.step or 1) + 1
+        return int((self.high - self.low) / (self.step or 1) + 1e-9) + 1
 
-    def _at(self, number: int, step: float) -> Scalar:
-        return self.low + number * step if self.is_integer else float(self.low + number * step)
+    def nth(self, number: int) -> Scalar:
+        """A value of those that can be counted, 0 to count - 1."""
+        found = self.low + number * (self.step or 1)
+        return found if self.is_integer else float(found)
 
     def at(self, share: float) -> Scalar:
         """The value at a share of the range, 0 to 1."""
         share = min(1.0, max(0.0, share))
-        if (values := self.values()) and self.step is not None:
-            return values[min(len(values) - 1, int(share * len(values)))]
+        if self.step is not None and (count := self.count()):
+            return self.nth(min(count - 1, int(share * count)))
         if self.log:
             value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         else:
@@ -62,11 +70,18 @@ class Range(BaseModel):
         value = min(float(self.high), max(float(self.low), value))
         return round(value) if self.is_integer else value
 
+    def nearest(self, value: float) -> Scalar:
+        """The value of a stepped range that is nearest to a number."""
+        number = round((value - self.low) / (self.step or 1))
+        return self.nth(min((self.count() or 1) - 1, max(0, number)))
+
     def holds(self, value: Any) -> bool:
-        """Whether a value lies within it and has its kind."""
+        """Whether a value lies within it, has its kind, and is some steps from `low`."""
         if isinstance(value, bool) or not isinstance(value, int if self.is_integer else int | float):
             return False
-        return self.low <= value <= self.high
+        if not self.low <= value <= self.high:
+            return False
+        return self.step is None or abs(float(self.nearest(value)) - value) <= 1e-9 * self.step
 
 
 Domain = Range | tuple[Scalar, ...]
@@ -99,12 +114,12 @@ class Space(RootModel[dict[str, Domain]]):
 
     def size(self) -> int | None:
         """Number of cells; None where a range has no countable values."""
-        counts = [len(values) if (values := choices(domain)) is not None else None for _, domain in self.items()]
+        counts = [count_of(domain) for _, domain in self.items()]
         return None if None in counts else math.prod(count for count in counts if count is not None)
 
     def check_is_finite(self) -> None:
         """Raise ValueError, naming the parameters, unless every one of them can be counted."""
-        endless = [name for name, domain in self.items() if choices(domain) is None]
+        endless = [name for name, domain in self.items() if count_of(domain) is None]
         if endless:
             raise ValueError(f"grid needs lists, or ranges with a step, but {', '.join(endless)} has no end")
 
@@ -112,10 +127,10 @@ class Space(RootModel[dict[str, Domain]]):
         """One combination of a finite space, 0 to size - 1; the last name varies fastest."""
         found: dict[str, Scalar] = {}
         for name, domain in reversed(self.root.items()):
-            values = choices(domain)
-            assert values is not None
-            number, place = divmod(number, len(values))
-            found[name] = values[place]
+            count = count_of(domain)
+            assert count is not None
+            number, place = divmod(number, count)
+            found[name] = nth(domain, place)
         return dict(reversed(found.items()))
 
     def first(self) -> dict[str, Scalar]:
@@ -134,23 +149,27 @@ class Space(RootModel[dict[str, Domain]]):
                 found.append(f"{name} is missing")
             elif isinstance(domain, Range):
                 if not domain.holds(params[name]):
-                    kind = "an integer" if domain.is_integer else "a number"
-                    found.append(f"{name} must be {kind} from {domain.low} to {domain.high} but got {params[name]!r}")
+                    found.append(f"{name} must be {domain} but got {params[name]!r}")
             elif not any(same(params[name], one) for one in domain):
                 found.append(f"{name} must be one of {', '.join(map(repr, domain))} but got {params[name]!r}")
         return found
 
 
 def _draw(domain: Domain, generator: random.Random) -> Scalar:
-    values = choices(domain)
-    if isinstance(domain, Range) and (values is None or domain.log):
+    if (count := count_of(domain)) is None:
+        assert isinstance(domain, Range)
         return domain.at(generator.random())
-    return generator.choice(values or [domain.low if isinstance(domain, Range) else domain[0]])
+    return nth(domain, generator.randrange(count))
 
 
-def choices(domain: Domain) -> list[Scalar] | None:
-    """The values of a domain; None where there are too many to count."""
-    return domain.values() if isinstance(domain, Range) else list(domain)
+def count_of(domain: Domain) -> int | None:
+    """Number of values of a domain; None where there are too many to count."""
+    return domain.count() if isinstance(domain, Range) else len(domain)
+
+
+def nth(domain: Domain, number: int) -> Scalar:
+    """A value of a domain that can be counted."""
+    return domain.nth(number) if isinstance(domain, Range) else domain[number]
 
 
 def same(one: Any, other: Any) -> bool:

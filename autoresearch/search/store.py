@@ -19,7 +19,7 @@ from autoresearch.search.spans import Span
 
 VERSION = 1
 DIRTY = "-dirty"
-BUSY_MS = 10_000
+BUSY_MS = 60_000  # a person's tool may hold the file for a while
 SCHEMA = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE trials (number INTEGER PRIMARY KEY, entry TEXT NOT NULL)",

@@ -10,7 +10,7 @@ from autoresearch.errors import GitFailed, Refused
 from autoresearch.search import conclusion, own, watch
 from autoresearch.search.config import Config
 from autoresearch.search.diffs import Code
-from autoresearch.search.executors import CONTROL, PROGRESS, Executor, Outcome
+from autoresearch.search.executors import CONTROL, PROGRESS, SIGNALLED, Executor, Outcome
 from autoresearch.search.guards import Stop
 from autoresearch.search.journal import Journal
 from autoresearch.search.pool import Pool
@@ -23,6 +23,7 @@ from autoresearch.search.watch import Trail
 
 MOST_TRIES = 3  # of a trial whose node was lost
 BUDGET_SLACK = 1.1
+BAD_DATA = (GitFailed, ArithmeticError, LookupError, TypeError, ValueError)  # what data raise, not the machine
 
 Done = Callable[[int, Outcome], None]
 
@@ -35,11 +36,17 @@ class Running:
     slot: int
     """Row of the timeline, from 1."""
     begun_s: float = field(default_factory=time.monotonic)
+    is_weighed: bool = True
+    """Whether it is forecast; false once that broke off."""
 
 
 @dataclass
 class Trials:
-    """Those of one campaign."""
+    """Those of one campaign.
+
+    Whatever the data of a trial raise, be it while it is begun, watched or judged, is that trial's failure and is
+    recorded as such; a machine that fails (a full disk, a damaged store) ends the campaign instead.
+    """
 
     config: Config
     journal: Journal
@@ -85,6 +92,15 @@ class Trials:
 
     def begin(self, entry: Entry, done: Done) -> None:
         """Start a trial, or record why it cannot be."""
+        try:
+            self.start(entry, done)
+        except BAD_DATA as error:
+            self.running.pop(entry.number, None)
+            self.pool.release(entry.number)
+            self.record(self.journal.entries[entry.number], conclusion.broken(entry, "could not be begun", error))
+
+    def start(self, entry: Entry, done: Done) -> None:
+        """Start a trial; where its code is refused, record that."""
         folder = self.bench.make_folders(entry.number)
         try:
             if entry.proposal.rejected:
@@ -136,8 +152,13 @@ class Trials:
                 continue
             last = one.trail.reports[-1]
             self.journal.note("progress", {"iter": number, **last.model_dump(exclude_defaults=True)})
-            if self.config.controller.intra_iteration_cancel.enabled and not one.trail.cancelled:
+            if not self.config.controller.intra_iteration_cancel.enabled or one.trail.cancelled or not one.is_weighed:
+                continue
+            try:
                 self.weigh(number, one.trail)
+            except BAD_DATA as error:
+                one.is_weighed = False
+                self.journal.note("notice", {"iter": number, "text": f"no longer forecast: {error!r}"})
 
     def weigh(self, number: int, trail: Trail) -> None:
         """Ask a trial to leave if it is hopeless."""
@@ -162,20 +183,30 @@ class Trials:
         """
         entry, one = self.journal.entries[number], self.running.pop(number)
         self.pool.release(number)
-        was_cut_off = outcome.end == "killed" and stop is not None and stop.is_resumable
+        was_ended = outcome.end == "killed" or outcome.exit_code in SIGNALLED
+        was_cut_off = was_ended and stop is not None and stop.is_resumable
         if was_cut_off or (outcome.end == "lost" and entry.tries < MOST_TRIES):
             self.journal.requeue(entry, outcome.why or "stopped")
             return
         if outcome.end == "killed" and stop:
             outcome = Outcome("killed", outcome.exit_code, outcome.seconds, f"{stop.reason}: {stop.detail}")
-        while one.trail.read():
-            pass
-        folder = self.bench.folder(number)
-        metric, is_evaluated = self.config.objective.metric, len(self.bench.commands()) > 1
-        result = conclusion.conclude(entry, outcome, one.trail, folder, metric, is_evaluated)
+        result = self.judge(entry, outcome, one.trail)
         self.record(entry, result)
         args = {"iter": number, "status": result.status, "metric": result.metric, "devices": entry.devices}
         self.spans.add("executor.execute", one.begun_s, f"slot {one.slot}", args)
+
+    def judge(self, entry: Entry, outcome: Outcome, trail: Trail) -> Result:
+        """What became of a trial, from what it left."""
+        try:
+            while trail.read():
+                pass
+            folder, metric = self.bench.folder(entry.number), self.config.objective.metric
+            is_evaluated = len(self.bench.commands()) > 1
+            result = conclusion.conclude(entry, outcome, trail, folder, metric, is_evaluated)
+            result.model_dump_json()  # raises what could not be written down
+        except BAD_DATA as error:
+            return conclusion.broken(entry, "could not be judged", error, outcome.seconds)
+        return result
 
     def record(self, entry: Entry, result: Result) -> None:
         """Decide, and write all of it down."""

@@ -6,6 +6,7 @@ All executors leave the same files in `Order.folder`, and the engine reads nothi
 """
 
 import importlib
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,8 @@ SHIM = Path(__file__).parents[1] / "shim"
 """On PYTHONPATH of trials: `autoresearch_rl.target.progress`, standard library only."""
 CANCEL_EXIT = 42
 """Exit code of a trial that left because it was asked to."""
+SIGNALLED = frozenset(-number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+"""Exit codes of a trial that was politely ended from outside."""
 LOGS = ("run.log", "eval.log")
 """Output of training and of evaluation, each bounded."""
 PROGRESS, CONTROL, METRIC_FILE = "progress.jsonl", "control.json", "metric.json"

@@ -123,6 +123,8 @@ class CommandExecutor:
             one = job.launch
         if hard:
             process.end_group(one.pid, one.started, one.mark, grace_s=0)
+            if job.order.score:
+                process.end_group(0, "", referee.mark_of(job.order.folder), grace_s=0)
 
     def close(self) -> None:
         """Nothing is shared."""

@@ -206,10 +206,11 @@ class Learned:
             self._climb(draws, features, gain * ratio * is_free / len(own))
 
     def advantages(self, own: Sequence[Result]) -> Vector:
-        """By rank, so that neither the scale of the metric nor an outlier counts; what failed ranks last."""
-        losses = [self._loss(one) if one.metric is not None else np.inf for one in own]
-        ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
-        useful = np.maximum(0.0, np.log(len(own) / 2 + 1) - np.log(ranks + 1))
+        """By rank, so that neither the scale of the metric nor an outlier counts; equals share, what failed is last."""
+        losses = np.array([self._loss(one) if one.metric is not None else np.inf for one in own])
+        by_rank = np.maximum(0.0, np.log(len(own) / 2 + 1) - np.log(np.arange(len(own)) + 1))
+        in_order = np.sort(losses)
+        useful = np.array([by_rank[in_order == one].mean() for one in losses])
         found: Vector = (useful - useful.mean()) / (useful.std() + 1e-9)
         return found
 

@@ -30,8 +30,10 @@ class Axis:
         self.distribution: BaseDistribution
         if isinstance(domain, Range):
             kind = IntDistribution if domain.is_integer else FloatDistribution
-            step = {"step": domain.step} if domain.step is not None else {}
-            self.distribution = kind(domain.low, domain.high, log=domain.log, **step)  # type: ignore[arg-type]
+            high, step = domain.high, dict[str, Any]()
+            if domain.step is not None:
+                high, step = domain.nth((domain.count() or 1) - 1), {"step": domain.step}  # type: ignore[assignment]
+            self.distribution = kind(domain.low, high, log=domain.log, **step)  # type: ignore[arg-type]
         elif any(isinstance(one, str | bool) for one in domain):
             self.distribution = CategoricalDistribution(domain)
         else:
@@ -118,9 +120,10 @@ class Tpe:
         elif result.status == TrialStatus.OK:
             self.study.tell(trial, result.metric)
         else:  # without a value it ranks behind all that have one
-            for report in result.reports:
-                if self.metric in report.metrics and result.status == TrialStatus.CANCELLED:
-                    trial.report(report.metrics[self.metric], int(report.step))
+            reports = result.reports if result.status == TrialStatus.CANCELLED else []
+            values = {max(0, int(one.step)): one.metrics[self.metric] for one in reports if self.metric in one.metrics}
+            for step, value in values.items():
+                trial.report(value, step)
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def state(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autoresearch.search.proposal import History, Result, TrialStatus
-from autoresearch.search.space import Domain, Range, Scalar, Space, choices, same
+from autoresearch.search.space import Domain, Range, Scalar, Space, same
 from autoresearch.search.store import DIRTY
 
 DRAWS = 200  # random ones, before a finite space is searched from its beginning
@@ -50,11 +50,7 @@ class Untried:
 
     def _cells(self) -> Iterator[Params]:
         """All combinations of a finite space, in order."""
-        values = {name: choices(domain) for name, domain in self.space.items()}
-        if None not in values.values():
-            yield from (
-                dict(zip(values, cell, strict=True)) for cell in itertools.product(*filter(None, values.values()))
-            )
+        return map(self.space.cell, range(self.space.size() or 0))
 
 
 def is_of_this_code(result: Result, history: History) -> bool:
@@ -75,7 +71,7 @@ def key(params: Mapping[str, Scalar]) -> str:
 
 def _settled(domain: Domain, value: Scalar) -> Scalar:
     if isinstance(domain, Range) and domain.step is not None:
-        return min(domain.values() or [], key=lambda one: abs(float(one) - float(value)))
+        return domain.nearest(float(value))
     if isinstance(domain, Range):
         return value if domain.is_integer else float(value)
     return next(one for one in domain if same(one, value))
