@@ -170,10 +170,13 @@ def test_trial_that_was_signalled_together_with_the_search_is_queued_again(targe
     stop = Stop("SIGTERM", "", is_hard=True, is_resumable=True)
     with target.opened() as campaign:
         engine = campaign.engine
-        wait = threading.Thread(
-            target=lambda: (wait_for(lambda: engine.trials.running), time.sleep(0.3), engine.interrupt(stop))
-        )
-        wait.start()
+
+        def interrupt() -> None:
+            wait_for(lambda: engine.trials.running)
+            time.sleep(0.3)
+            engine.interrupt(stop)
+
+        threading.Thread(target=interrupt).start()
         assert campaign.search().reason == "SIGTERM"
         assert [entry.state for entry in campaign.journal.entries.values()] == ["queued"]
     with target.opened() as campaign:
