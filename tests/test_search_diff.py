@@ -43,7 +43,9 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Code:
     (root / "job" / "prepare.py").write_text(PREPARE)
     for words in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -qm begin"):
         subprocess.run(["git", *words.split()], cwd=root, check=True)
-    found = Code(Repo(root, dict(os.environ)), "test", "job/train.py", "job/prepare.py", ("emit_progress",))
+    found = Code(
+        Repo(root, dict(os.environ)), "test", "job/train.py", "job/prepare.py", required_calls=("emit_progress",)
+    )
     found.begin()
     return found
 
