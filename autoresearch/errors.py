@@ -8,6 +8,7 @@ AutoresearchError      1
 ├── BadConfig          2    autoresearch.toml, an option or a variable is wrong
 ├── HubError           1    a hub said no; carries the HTTP status
 │   └── Away           1    nobody answered there, or not in time
+├── ChatFailed         1    a language model gave no usable answer; carries whether asking again may help
 ├── NoGoodTrial        3    nothing was measured that could be used
 └── Interrupted        130  the person stopped it
 
@@ -69,6 +70,17 @@ class Away(HubError):
 
     def __init__(self, message: str):
         super().__init__(504, message)
+
+
+class ChatFailed(AutoresearchError):
+    """A language model gave no usable answer."""
+
+    def __init__(self, message: str, status: str, lasting: bool = False):
+        super().__init__(message)
+        self.status = status
+        """One word or two for records: timeout, connection, invalid, or the HTTP status as `http 503`."""
+        self.lasting = lasting
+        """Whether the next question will fail as well, until somebody changes the configuration."""
 
 
 class Terminated(KeyboardInterrupt):

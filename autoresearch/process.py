@@ -1,7 +1,7 @@
 """The only launcher: a command in its own process group, with deadlines, a bounded log and a plain environment.
 
-It confines nothing; that is sandbox.py's task. A process that leaves the session, empties its environment and outlives
-its parent is not found. Without /proc (macOS) `ps` tells who lives, and nobody is found by the mark.
+It confines nothing; sandbox.py does. A process that leaves the session, empties its environment and outlives its parent
+is not found. Without /proc (macOS) `ps` tells who lives, and nobody is found by the mark.
 """
 
 import contextlib
@@ -232,10 +232,7 @@ def end_group(pid: int, started: str, mark: str, grace_s: float = GRACE_S) -> bo
 
 
 def family_of(pid: int, started: str, mark: str) -> set[int]:
-    """Live processes of the group and session of `pid`, below it, or marked.
-
-    Never this process, those that it descends from, or those of its own group.
-    """
+    """Live processes of the group and session of `pid`, below it, or marked; never this one, its ancestors or group."""
     known = processes()
     own = _with_ancestors(os.getpid(), known)
     alive = {
@@ -245,7 +242,9 @@ def family_of(pid: int, started: str, mark: str) -> set[int]:
     }
     is_ours = pid > 1 and started != "" and pid in known and known[pid].started == started
     family = {other for other, one in alive.items() if is_ours and pid in (other, one.group, one.session)}
-    family |= {other for other in alive.keys() - family if mark and _mark_of(other) == os.fsencode(mark)}
+    # no descendant is older; as text some that are seem younger, and are read for nothing
+    young = {other for other, one in alive.items() if len(one.started) > len(started) or one.started >= started}
+    family |= {other for other in young - family if mark and _mark_of(other) == os.fsencode(mark)}
     while more := {other for other, one in alive.items() if one.parent in family} - family:
         family |= more
     return family
@@ -286,7 +285,8 @@ def processes_by_ps() -> dict[int, Process]:
 
 def _read_stat(pid: int) -> Process | None:
     try:
-        fields = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].decode().split()
+        with open(f"{PROC}/{pid}/stat", "rb", buffering=0) as file:  # of hundreds of processes, after every trial
+            fields = file.read(4096).rpartition(b")")[2].decode().split()
     except OSError:
         return None
     return Process(int(fields[1]), int(fields[2]), int(fields[3]), fields[0], fields[19])

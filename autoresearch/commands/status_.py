@@ -1,4 +1,9 @@
-"""status."""
+"""status [CONFIG]."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from autoresearch.attempt import closing
 from autoresearch.attempt.campaign import measurements
@@ -6,8 +11,17 @@ from autoresearch.commands import terminal
 from autoresearch.records import State
 
 
-def main(as_json: terminal.Json = False) -> None:
-    """Print where the campaign stands."""
+def main(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="YAML file of a search.")] = None,
+    last: Annotated[int, typer.Option(min=0, help="Of a search: trials to list.")] = 10,
+    as_json: terminal.Json = False,
+) -> None:
+    """Print where the campaign stands; of a search, always as JSON."""
+    if config is not None:
+        from autoresearch.commands import search_status  # of no use to the other campaign, which is to answer at once
+
+        search_status.show(config, last)
+        return
     campaign = terminal.campaign()
     attempts = campaign.attempts()
     champion = campaign.champion(attempts)

@@ -115,7 +115,7 @@ def copy_left_out(campaign: Campaign, root: Path) -> None:
 
     What is there already stays.
     """
-    for path in campaign.repo.untracked():
+    for path in campaign.repo.untracked("--exclude-standard"):
         source, target = campaign.repo.root / path, root / path
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,23 +2,17 @@
 
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from autoresearch.errors import GitFailed, Refused
-from autoresearch.repo.git import IDENTITY, Git
+from autoresearch.repo.commits import FALLBACK, Commits, Entry
 
-FALLBACK = {name: "autoresearch" if name.endswith("NAME") else "autoresearch@localhost" for name in IDENTITY}
 PLAIN_DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 HASH = re.compile(r"[0-9a-f]{40,64}")
-LONG_AGO = "autoresearch <autoresearch@localhost> 946684800 +0000"
-Entry = tuple[str, str]
-"""Mode and object name of a file in a commit or in the index; both empty where there is none."""
 
 
-class Repo(Git):
+class Repo(Commits):
     """A working tree and its repository."""
 
     @classmethod
@@ -63,10 +57,6 @@ class Repo(Git):
         found = self._paths("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "HEAD", "--", *(paths or []))
         untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
         return sorted({*found, *untracked})
-
-    def untracked(self) -> list[str]:
-        """Files that git neither tracks nor ignores."""
-        return self._paths("ls-files", "-z", "--others", "--exclude-standard")
 
     def staged_alone(self) -> list[str]:
         """Files whose staged version is neither that of the head nor that of the tree: a reset would lose it."""
@@ -128,12 +118,6 @@ class Repo(Git):
             self.run("read-tree", commit, env=env)
             target = f"--prefix={folder.absolute()}{os.sep}"
             self.run("checkout-index", "--quiet", "--force", target, *(["--", *paths] if paths else ["--all"]), env=env)
-
-    def entry(self, commit: str, path: str) -> Entry:
-        """Mode and object name of a file at a commit."""
-        rows = self._paths("ls-tree", "-z", commit, "--", path)
-        mode, _, blob = rows[0].partition("\t")[0].split(" ") if rows else ("", "", "")
-        return mode, blob
 
     def commit(self, paths: list[str], message: str) -> str:
         """Commit these files alone, whatever else is staged; returns the full hash."""
@@ -228,40 +212,9 @@ class Repo(Git):
             return "no file" if os.path.lexists(self.root / path) else ""
         return self.run("hash-object", f"--path={path}", "--", path)
 
-    def without(self, tip: str, old: str, new: str, paths: list[str]) -> str:
-        """A commit on top of `tip` that takes the change from `old` to `new` back in some files.
-
-        Raises:
-            GitFailed: it does not come out cleanly.
-        """
-        patch = self._run(("diff-tree", "-r", "-p", "--binary", "--full-index", old, new, "--", *paths), "", (0,), None)
-        with self._empty_index() as env:
-            self.run("read-tree", tip, env=env)
-            self.run("apply", "--cached", "--reverse", "--3way", "--whitespace=nowarn", "-", stdin=patch, env=env)
-            tree = self.run("write-tree", env=env)
-        return self.run("commit-tree", tree, "-p", tip, "-m", f"without {new[:7]}", env=FALLBACK)
-
-    def with_text(self, tip: str, path: str, text: str, message: str) -> str:
-        """A commit on top of `tip` in which one of its files holds another text."""
-        mode, _ = self.entry(tip, path)
-        blob = self.run("hash-object", "-w", "--stdin", stdin=text)
-        with self._empty_index() as env:
-            self.run("read-tree", tip, env=env)
-            self.run("update-index", "--cacheinfo", f"{mode},{blob},{path}", env=env)
-            tree = self.run("write-tree", env=env)
-        return self.run("commit-tree", tree, "-p", tip, "-m", message, env=FALLBACK)
-
-    def root_of(self, commit: str, paths: list[str], message: str) -> str:
-        """A commit without parents that holds these files of another: the same files give the same commit everywhere.
-
-        Raises:
-            Refused: one of the files is not there.
-        """
-        if missing := [path for path in paths if not self.entry(commit, path)[1]]:
-            raise Refused(f"{', '.join(missing)} must be in commit {commit[:7]}; `git add` and commit it")
-        tree = self.run("mktree", "-z", stdin=self.run("ls-tree", "-z", commit, "--", *paths))
-        text = f"tree {tree}\nauthor {LONG_AGO}\ncommitter {LONG_AGO}\n\n{message}\n"
-        return self.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)
+    def untracked(self, *options: str) -> list[str]:
+        """What lies beside the tracked files, ignored or not unless `options` of git's ls-files say otherwise."""
+        return self._paths("ls-files", "-z", "--others", *options)
 
     def bundle(self, commit: str, known: list[str]) -> bytes:
         """A bundle of a commit and of its history beyond commits that the receiver has."""
@@ -280,9 +233,3 @@ class Repo(Git):
         given = "".join(f"{one}\n" for one in (*commits, *(f"^{one}" for one in known or ()), "--", path))
         rows = self.run("rev-list", "--objects", "--stdin", stdin=given).splitlines()
         return {name for name, _, found in (row.partition(" ") for row in rows) if found == path}
-
-    @contextmanager
-    def _empty_index(self) -> Iterator[dict[str, str]]:
-        """Variables that give git an index of its own while the block runs."""
-        with tempfile.TemporaryDirectory() as folder:
-            yield {"GIT_INDEX_FILE": str(Path(folder) / "index")}

@@ -1,0 +1,22 @@
+"""validate CONFIG."""
+
+from autoresearch.commands import searching, terminal
+
+
+def main(config: searching.File) -> None:
+    """Make the checks of `run`, and nothing else."""
+    found, around = searching.load(config), searching.surroundings()
+    searching.check(found, around)
+    size = found.policy.params.size()
+    terminal.print_json(
+        {
+            "name": found.name,
+            "policy": found.policy.type,
+            "cells": size,
+            "max_concurrency": found.controller.max_concurrency,
+            "gpus": around.machine.devices,
+            "hardware_fingerprint": around.machine.fingerprint,
+            "workdir": str(found.target.workdir),
+            "store": str(found.store_path),
+        }
+    )
