@@ -250,7 +250,7 @@ def test_end_group_finds_a_family_by_its_mark_alone(tmp_path):
     one = launch(tmp_path, "sleep 60", shell=True)
     assert end_group(-1, "", f"{tmp_path}x") is False
     assert end_group(-1, "", str(tmp_path)) is True
-    assert one.wait().exit_code == -signal.SIGTERM
+    assert one.wait().exit_code in (-signal.SIGTERM, 128 + signal.SIGTERM)  # the latter if the shell saw its child end
 
 
 def test_mark_may_be_any_bytes(tmp_path):

@@ -411,7 +411,7 @@ def test_campaign_begun_with_another_space_is_refused(target: Target) -> None:
     target.write(LOSS_IS_X)
     assert target.run().code == 0
     ended = target.configure(policy={"params": {"x": [1, 2]}}).run()
-    assert ended.code == 2 and "policy.params" in ended.err and "artifacts_dir" in ended.err
+    assert ended.code == 2 and "policy.params" in ended.err and "telemetry" in ended.err
 
 
 def test_campaign_goes_on_when_its_limit_is_raised(target: Target) -> None:

@@ -228,8 +228,7 @@ class Trials:
     def settle(self, entry: Entry) -> None:
         """Leave of a recorded trial what is to stay; done again if it was cut off."""
         self.bench.settle_model(entry.number, entry.version)
-        if self.bench.folder(entry.number).is_dir():
-            self.bench.write_manifest(entry)
+        self.bench.write_manifest(entry)
         if self.bench.is_own:
             own.clear(self.bench.folder(entry.number), entry.version is not None)
         if self.code:
