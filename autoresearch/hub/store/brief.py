@@ -90,10 +90,13 @@ def best_lines(boards: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _standing(entry: dict[str, Any]) -> str:
-    half = (entry["high"] - entry["low"]) / 2
+    mean = format(entry["mean"], ".4f")  # the noise is unknown
+    if entry["low"] is not None:
+        half = (entry["high"] - entry["low"]) / 2
+        mean = f"{plain(entry['mean'], half)} ± {plain(half, half)}"
     runs = f"{entry['n']} run{'' if entry['n'] == 1 else 's'}, {entry['trust']}"
     who = f"{entry['commit'][:7]} by {entry['agents'][0]} {quote(entry['description'])}"
-    return f"{entry['label']} {plain(entry['mean'], half)} ± {plain(half, half)} ({runs}) {who}"
+    return f"{entry['label']} {mean} ({runs}) {who}"
 
 
 def reply_lines(db: Database, agent: str) -> list[str]:
