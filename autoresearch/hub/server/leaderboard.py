@@ -54,7 +54,8 @@ ENTRY = record(
     rank=NUMBER, label={"enum": ["baseline", "record", "candidate", ""]},
     trust={"enum": ["self-reported", "replicated", "disputed"]}, commit=TEXT, train_blob=nullable(TEXT),
     description=TEXT, agents=array(TEXT), n=NUMBER, mean=REAL, sd=nullable(REAL), best=REAL, low=nullable(REAL),
-    high=nullable(REAL), against=nullable(TEXT), gain=nullable(REAL), needed=nullable(REAL), first_result=NUMBER, last_result=NUMBER,
+    high=nullable(REAL), against=nullable(TEXT), gain=nullable(REAL), needed=nullable(REAL),
+    first_result=NUMBER, last_result=NUMBER,
 )  # fmt: skip
 BOARD = record(
     platform=TEXT, regime=TEXT, metric=TEXT, direction={"enum": list(DIRECTIONS)}, sigma=nullable(REAL),
