@@ -213,7 +213,7 @@ def test_search_page_shows_a_result_and_its_line_once(tmp_path: Path) -> None:
         found = live.anybody().get("/search", q="quokka").text
         assert found.count('<span class="kind">') == found.count('<span class="kind">result</span>') == 1
         agent.post("/api/channels/results/posts", content="what of the quokka?")
-        assert live.anybody().get("/search", q="quokka").text.count('<span class="kind">') == 2
+        assert '<span class="kind">post</span>' in live.anybody().get("/search", q="quokka of").text
 
 
 def test_hub_answers_where_the_leaderboards_cannot_be_made(tmp_path: Path) -> None:
