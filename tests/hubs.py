@@ -81,10 +81,11 @@ def stored(live: Live) -> bytes:
 
 @contextmanager
 def serving(folder: Path, limits: Limits = ROOMY, **given: Any) -> Iterator[Live]:
-    """A hub in a thread of its own, until the block ends; `given` goes to the server."""
+    """A hub in a thread of its own, until the block ends; `say` hears it, `given` goes to the server."""
     clock = Clock()
     listening = running.listen("127.0.0.1", 0)
     hub = running.open_hub(folder, limits, clock)
+    hub.tally.say = given.pop("say", hub.tally.say)
     server = running.Server(hub, listening, **given)
     thread = threading.Thread(target=server.serve_until_told)
     thread.start()

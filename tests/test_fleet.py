@@ -12,6 +12,7 @@ import shared
 
 from autoresearch.errors import BadConfig
 from autoresearch.night import fleet
+from autoresearch.night.gate import Gate
 
 FAST = ("--no-confirm", "--hours", "0.1")
 
@@ -47,8 +48,11 @@ def test_drive_on_two_devices_mixes_nothing_up(tmp_path: Path) -> None:
 def test_drive_on_devices_lays_out_what_a_tag_for_a_hub_leaves_out(tmp_path: Path) -> None:
     one = shared.begun(tmp_path)
     (one.root / "results" / "secret.txt").write_text("ignored by git")
+    one.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "repo-t1-g0"), "HEAD")  # killed right after
+    left = [(one.root / path).stat().st_size for path in one.git("ls-files", "-o", "--exclude-standard").splitlines()]
     done = one.run("drive", *FAST, "--max-attempts", "1", "--gpus", "0", "--", *agent(one))
     assert "report.html" in done.stdout
+    assert f"{len(left)} untracked files, {sum(left)} bytes" in done.stderr
     seat = night.Night(tmp_path / "repo-t1-g0")
     for name, text in shared.OTHERS.items():
         assert seat.text(name) == text
@@ -83,3 +87,12 @@ os.kill(os.getpid(), 9)
     night.until(lambda: not night.is_alive(int(done.stdout)))
     assert (tmp_path / "ran").exists() == opens
     assert done.returncode == (0 if opens else -signal.SIGKILL)
+
+
+def test_gate_says_in_one_line_what_cannot_be_run(tmp_path: Path) -> None:
+    (tmp_path / "agent").write_text("no program")
+    gate = Gate()
+    launch = gate.launch([str(tmp_path / "agent")], tmp_path, dict(os.environ), tmp_path / "log")
+    gate.open()
+    assert launch.wait().exit_code == 126
+    assert (tmp_path / "log").read_text() == f"{tmp_path / 'agent'} cannot be run: Permission denied\n"

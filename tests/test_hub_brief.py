@@ -88,7 +88,7 @@ def test_hub_brief_tells_news_since_the_last_one(live: Live) -> None:
     number = bob.post("/api/channels/talk/posts", content="new").json()["id"]
     ann.post("/api/channels/talk/posts", content="my own")
     assert read(ann, since)["News"] == [
-        f"1 results, 2 posts by others since event {since}",
+        f"1 result, 2 posts by others since event {since}",
         f"#talk post {number} by bob: “new”",
     ]
 

@@ -84,6 +84,43 @@ def test_origins_are_those_of_the_whole_history(tmp_path: Path, hub: scripted.Sc
     assert fetch.origins(repo, one.git("rev-parse", "HEAD")) == [commit]
 
 
+def test_origins_know_every_commit_of_a_stranger(tmp_path: Path, hub: scripted.Scripted) -> None:
+    one, other = shared.fresh(tmp_path / "repo"), shared.fresh(tmp_path / "other")
+    repo, elsewhere = Repo(one.root, one.env), Repo(other.root, other.env)
+    root = shared.root_of(other)  # the same everywhere, and not in our repository yet
+    text = other.text("train.py")
+    first = elsewhere.with_text(root, "train.py", text + "A = 1\n", "a stranger's")
+    mine = repo.with_text(shared.root_of(one), "train.py", text + "A = 2\n", "pushed before")
+    repo.keep_reachable("refs/autoresearch/t0/0002", mine)
+    on_mine = elsewhere.with_text(first, "train.py", text + "A = 2\n", "the same file")
+    last = elsewhere.with_text(on_mine, "train.py", text + "A = 3\n", "on both")
+    taken(one, hub, last, elsewhere.bundle(last, []))
+    assert set(repo.refs("refs/agenthub/")) == {f"refs/agenthub/{commit}" for commit in (first, last)}
+    assert fetch.origins(repo, first) == fetch.origins(repo, on_mine) == [first]
+    assert fetch.origins(repo, last) == [last]
+    assert fetch.origins(repo, root) == fetch.origins(repo, mine) == fetch.origins(repo, "HEAD") == []
+    taken(one, hub, mine, repo.bundle(mine, []))
+    assert fetch.origins(repo, mine) == []
+
+
+def test_origins_of_a_merge_know_the_side_that_it_did_not_take(tmp_path: Path, hub: scripted.Scripted) -> None:
+    one = shared.fresh(tmp_path / "repo")
+    commit, content = theirs(tmp_path / "other")
+    taken(one, hub, commit, content)
+    one.git("merge", "-q", "--allow-unrelated-histories", "-s", "ours", "-m", "merged", commit)
+    assert fetch.origins(Repo(one.root, one.env), "HEAD") == [commit]
+
+
+def test_origins_of_a_tag_that_was_cut_off_before_its_baseline(tmp_path: Path, hub: scripted.Scripted) -> None:
+    one = shared.fresh(tmp_path / "repo")
+    repo, head = Repo(one.root, one.env), one.git("rev-parse", "HEAD")
+    commit, content = theirs(tmp_path / "other")
+    taken(one, hub, commit, content)
+    repo.keep_reachable(f"refs/agenthub-tags/t1/{commit}", commit)
+    one.git("branch", "autoresearch/t1", head)
+    assert fetch.origins(repo, head) == []
+
+
 def test_origins_of_what_was_tried_in_a_marked_tag(tmp_path: Path, hub: scripted.Scripted) -> None:
     one = shared.fresh(tmp_path / "repo")
     repo, root = Repo(one.root, one.env), shared.root_of(one)

@@ -56,16 +56,41 @@ def test_fetches_beyond_a_short_queue_are_told_to_come_again(live: Live, tmp_pat
     slow = SlowBare(live.hub.bare.root)
     live.hub.bare = slow
     places = 2 * (1 + fetches.WAITING)
+    keys = [live.join(f"agent{n}").key for n in range(places // 2)]
     with ThreadPoolExecutor(places) as pool:
-        asked = [pool.submit(Client(live.url, agent.key).get, path) for _ in range(places)]
-        wait_for(lambda: live.hub.fetches.num_asked == places)
+        asked = [pool.submit(Client(live.url, key).get, path) for key in keys * 2]
+        wait_for(lambda: live.hub.fetches.asked.total() == places)
         refused = agent.get(path)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, str(fetches.WAIT_S))
         slow.told.set()
         assert {one.result().status_code for one in asked} == {200}
     assert (slow.num_made, slow.most_at_once) == (places, 2)
     assert agent.get(path).status_code == 200
-    wait_for(lambda: live.hub.fetches.sending_bytes == live.hub.fetches.num_asked == 0)
+    wait_for(lambda: live.hub.fetches.sending_bytes == live.hub.fetches.asked.total() == 0)
+    assert not live.hub.fetches.asked
+
+
+def test_fetches_of_one_agent_and_of_clients_that_left_keep_nobody_out(live: Live, tmp_path: Path) -> None:
+    agent, other, clone = live.join("ada"), live.join("bob"), Clone(tmp_path / "clone")
+    path = f"/api/git/fetch/{clone.commit('a = 1')}"
+    clone.push(agent)
+    slow = SlowBare(live.hub.bare.root)
+    live.hub.bare = slow
+    host, port = live.url.removeprefix("http://").split(":")
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(Client(live.url, agent.key).get, path) for _ in range(2)]
+        wait_for(lambda: live.hub.fetches.asked["ada"] == 2)
+        assert agent.get(path).status_code == 503
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {other.key}\r\n\r\n".encode()
+            )
+            wait_for(lambda: live.hub.fetches.asked["bob"] == 1)
+        slow.told.set()
+        assert {one.result().status_code for one in asked} == {200}
+    wait_for(lambda: not live.hub.fetches.asked)
+    assert slow.num_made == 2, "whoever has left gets no bundle"
+    assert other.get(path).status_code == 200
 
 
 def test_fetches_hold_no_more_on_the_disk_than_is_allowed(live: Live, tmp_path: Path) -> None:

@@ -69,6 +69,18 @@ def test_leaderboard_calls_record_what_clears_the_noise_and_candidate_what_does_
     assert found["3333333"]["against"] is found["3333333"]["gain"] is None
 
 
+def test_leaderboard_has_no_record_until_something_was_run_twice():
+    single = (*runs("0000000", "ann", 0.99), *runs("1111111", "bob", 0.98), *runs("2222222", "cas", 0.5))
+    [board] = boards(rows(*single))
+    assert (board["sigma"], board["degrees_of_freedom"]) == (None, 0)
+    assert [(one["commit"][0], one["label"], one["low"], one["high"], one["needed"]) for one in board["entries"]] == [
+        ("2", "candidate", None, None, None), ("1", "candidate", None, None, None), ("0", "baseline", None, None, None),
+    ]  # fmt: skip
+    assert board["entries"][1]["gain"] == pytest.approx(0.01)
+    [board] = boards(rows(*single, *runs("0000000", "bob", 0.9901)))
+    assert board["sigma"] > 0 and board["record"]["commit"] == "2222222" and board["record"]["low"] < 0.5
+
+
 def test_leaderboard_makes_a_candidate_a_record_once_it_was_run_again():
     less = runs("1111111", "bob", 0.9972)
     assert entries(*BASELINE, *less)["1111111"]["label"] == "candidate"

@@ -204,6 +204,18 @@ def test_first_page_finds_the_leaderboards_made(tmp_path: Path) -> None:
         assert [one["platform"] for one in made.result()]
 
 
+def test_search_page_shows_a_result_and_its_line_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as live:
+        agent = live.join("ada")
+        agent.post("/api/channels", name="results")
+        line = "commit:a1b2c3d platform:H100 val_bpb:0.99 vram_gb:4.2 | quokka"
+        agent.post("/api/channels/results/posts", content=line)
+        found = live.anybody().get("/search", q="quokka").text
+        assert found.count('<span class="kind">') == found.count('<span class="kind">result</span>') == 1
+        agent.post("/api/channels/results/posts", content="what of the quokka?")
+        assert '<span class="kind">post</span>' in live.anybody().get("/search", q="quokka of").text
+
+
 def test_hub_answers_where_the_leaderboards_cannot_be_made(tmp_path: Path) -> None:
     with serving(tmp_path / "hub"):
         pass
@@ -214,6 +226,8 @@ def test_hub_answers_where_the_leaderboards_cannot_be_made(tmp_path: Path) -> No
             " VALUES ('odd', 'a1b2c3d', 'H100', 'val_bpb', 'no number', 'keep', '', 'api', 0)"
         )
     db.close()
-    with serving(tmp_path / "hub") as live:
+    said: list[str] = []
+    with serving(tmp_path / "hub", say=said.append) as live:
         assert live.anybody().get("/api/health").status_code == 200
+        assert said[0].startswith("the leaderboards cannot be made: TypeError")
         assert live.anybody().get("/").status_code == 500

@@ -19,6 +19,7 @@ from autoresearch.records import COLUMNS
 
 COMMIT = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"
 NOW = 1_800_000_000
+SIBLING = "1" * 40
 
 
 @pytest.fixture(scope="module")
@@ -289,8 +290,8 @@ def test_hub_believes_what_another_agent_confirms(db: Database) -> None:
     assert tell(db, "bob", 0.501, commit="0000007")["quarantine"], "not other code"
     assert tell(db, "bob", 0.501, commit="0000006")["counted"]
     assert results.result(db, far["id"])["counted"]
-    told_of = [one["subject"] for one in db.rows("SELECT subject FROM events WHERE kind = 'result'")]
-    assert told_of.count(str(far["id"])) == 2
+    told_of = [one["kind"] for one in db.rows("SELECT kind FROM events WHERE subject = ? AND id > 1", str(far["id"]))]
+    assert told_of.count("result") == told_of.count("recount") == 1
 
 
 def test_hub_counts_a_bounded_number_of_replicates(db: Database) -> None:
@@ -336,9 +337,35 @@ def test_hub_counts_again_what_was_told_before_the_push(db: Database) -> None:
     }
     assert counted == {"ann": [True, True, False, True, False], "bob": [True, True], "cas": [True, True, True]}
     told_again = [
-        row["subject"] for row in db.rows("SELECT subject FROM events WHERE id > ? AND kind = 'result'", last)
+        row["subject"] for row in db.rows("SELECT subject FROM events WHERE id > ? AND kind = 'recount'", last)
     ]
     assert len(told_again) == 2 and not any(results.result(db, int(one))["counted"] for one in told_again)
+
+
+@pytest.mark.parametrize("claimed", ["blob1ab", SIBLING[:7]])
+def test_hub_counts_a_claimed_replicate_also_after_its_push(db: Database, claimed: str) -> None:
+    limits = Limits(replicates=2)
+
+    def run(commit: str, value: float) -> int:
+        with db.transaction():
+            return reports.submit(db, limits, told("ann", value, commit=commit), NOW)[0]["id"]
+
+    def claim(key: str, now: int) -> int:
+        with db.transaction():
+            return claims.claim(db, limits, "ann", claims.Wish(f"replicate:{key}"), now)[0]["id"]
+
+    pushed(db, SIBLING, "blob1abcdef")
+    run(SIBLING, 0.99), run(SIBLING, 0.98)
+    settled = claim(claimed, NOW)
+    early = run("2" * 40, 0.97)
+    later = claim("blob1abcd", NOW + 1)
+    assert len(claims.open_claims(db, "", "ann", NOW + 1)) == 2
+    with db.transaction():
+        arrival = commits.Arrival("2" * 40, (), "", "", "", "", "blob1abcdef", None)
+        commits.record(db, limits, "ann", [arrival], NOW + 2)
+    assert results.result(db, early)["counted"]
+    assert claims.by_number(db, settled)["outcome"] == f"result {early}"
+    assert [one["id"] for one in claims.open_claims(db, "", "ann", NOW + 2)] == [later], "it was made after the run"
 
 
 def test_hub_says_why_a_result_does_not_count(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import shared
 import warm
 from hubs import Live
 
+from autoresearch.commands.hub import work
 from autoresearch.hub.client.credentials import Credentials
 
 READING = (["log"], ["leaves"], ["channels"], ["read", "talk"], ["result"], ["claim"])
@@ -44,10 +45,14 @@ def test_join_registers_once_and_keeps_the_key(live: Live, tmp_path: Path) -> No
     assert json.loads(hub(one, "channels", "--json")) == live.join("looks").get("/api/channels").json()
     other = warm.Night(tmp_path / "b", HOME=str(tmp_path / "b"))
     (tmp_path / "b").mkdir()
-    assert "HubError: agent id already taken" in other.refuse("hub", "join", live.url, "new")
+    assert "HubError: agent id already taken; choose another name" in other.refuse("hub", "join", live.url, "new")
     assert "nothing was written" in other.refuse("hub", "join", live.url, "a b")
     assert "nothing was written" in other.refuse("hub", "join", live.url, '$(x)";y"')
     assert "http://… or https://…" in other.refuse("hub", "join", "hub.example", "fine")
+    assert (
+        "URL must be" in (said := other.refuse("hub", "join", "127.0.0.1:8080", "b"))
+        and "http://127.0.0.1:8080" in said
+    )
     assert "hub join URL NAME" in other.refuse("hub", "brief")
     assert not os.listdir(tmp_path / "b")
 
@@ -66,7 +71,9 @@ def test_board_verbs_talk(one: warm.Night, live: Live) -> None:
     found = json.loads(hub(one, "read", "talk", "--json"))
     assert [row["content"] for row in found] == ["hi", "**hello**"]
     assert hub(one, "read", "talk", "-n", "1").splitlines()[-1] == "hi"
-    assert "channel not found" in one.refuse("hub", "read", "nowhere")
+    assert "channel not found: known are #" in one.refuse("hub", "read", "nowhere")
+    assert "#talk; make another with `hub channels --create NAME`" in one.refuse("hub", "post", "nowhere", "hi")
+    assert hub(one, "post", "discussion", "hi").endswith("in #discussion\n"), "made, as the channels of every hub"
     assert "post not found" in one.refuse("hub", "reply", "999999", "hi")
 
 
@@ -95,6 +102,7 @@ def test_commit_verbs_show_the_tree(one: warm.Night, live: Live) -> None:
     assert hub(one, "push", "HEAD") == hub(one, "push") == f"pushed {head}\n"
     assert hub(one, "log", "-n", "1").startswith(f"{head[:7]}  one  20") and hub(one, "log", "--agent", "no") == ""
     assert [row["hash"] for row in json.loads(hub(one, "leaves", "--json"))][:1] == [head]
+    assert "none is known" in one.run("hub", "lineage", "0000000").stderr
     assert "halve LR" in hub(one, "children", base[:9]) and hub(one, "children", head) == ""
     assert [row["hash"] for row in json.loads(hub(one, "lineage", head, "--json"))] == [head, base]
     assert "+LR = 0.5" in hub(one, "diff", base, head)
@@ -142,10 +150,19 @@ def test_claims_are_held_shown_and_given_up(one: warm.Night, live: Live) -> None
     assert "warmdown .9" not in hub(one, "claim")
 
 
+def test_listed_results_tell_which_do_not_count() -> None:
+    row = {"commit": "a1b2c3d4", "value": 0.99, "counted": True}
+    assert "(" not in work.line(row) and "(" not in work.line({**row, "value": None, "counted": False})
+    assert "(spare: " in work.line({**row, "counted": False})
+    assert "(not believed: odd)" in work.line({**row, "counted": False, "quarantine": "odd"})
+
+
 def test_brief_is_a_page(one: warm.Night) -> None:
     text = hub(one, "brief")
     assert text.startswith("#") and "since" in text.splitlines()[-1]
-    assert hub(one, "brief", "--since", "999999") != text
+    told = json.loads(hub(one, "brief", "--since", "999999", "--json"))
+    assert text.splitlines()[-1] == f"Next time: `hub brief --since {told['since']}`"
+    assert told["brief"].startswith("# Brief for one\n") and told["brief"] != text
 
 
 def test_reading_verbs_have_json(one: warm.Night) -> None:

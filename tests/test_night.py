@@ -45,6 +45,7 @@ def test_rules_let_a_fresh_night_go_on() -> None:
         (Limits(max_cost=5), {"num_cost_failures": rules.COST_FAILURES}, "cost"),
         (Limits(stop_on_plateau=True), {"attempts": [attempt(2 + i) for i in range(15)]}, "plateau"),
         (Limits(), {"lives": [life()] * rules.FRUITLESS_LIVES}, "agent"),
+        (Limits(), {"lives": [life(exit_code=126)]}, "agent"),
     ],
 )
 def test_rules_end_a_night_at_its_limit(limits: Limits, facts: dict[str, Any], word: str) -> None:
@@ -61,6 +62,7 @@ def test_rules_end_a_night_at_its_limit(limits: Limits, facts: dict[str, Any], w
         (Limits(stop_on_plateau=True), {"attempts": [attempt(2 + i) for i in range(14)]}),
         (Limits(), {"lives": [life()] * 7 + [life(1)] + [life()] * 7}),
         (Limits(), {"lives": [life(tail=LIMITED)] * 40}),
+        (Limits(), {"lives": [life(1, exit_code=126)]}),
     ],
 )
 def test_rules_do_not_end_it_before(limits: Limits, facts: dict[str, Any]) -> None:

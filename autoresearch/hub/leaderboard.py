@@ -3,6 +3,7 @@
 A board compares what has the same platform and regime. Results of one train.py (of one commit, as long as that was not
 pushed) are a group; its estimate is their mean, never its best run. The noise of one run is pooled over all groups of
 the board, as `autoresearch.verdict.estimate_noise` says; a group that scatters far more than the rest has its own.
+Until some group has two runs it is unknown, means have no interval, and nothing but the first group is a record.
 
 Order: by the worse end of the 95% interval of the mean, so that one lucky run does not lead.
 Labels, in the order in which the groups arrived: the first group is the `baseline` and holds the record. A later one is
@@ -36,6 +37,8 @@ FALSE_RECORDS = 0.05
 MOST_AGENTS = 8
 NORMAL_FROM = 200
 HELD = ("baseline", "record")
+UNKNOWN = Noise(0.0, 0)
+"""The noise of a board on which nothing was run twice: a guess makes no record."""
 
 
 @dataclass(eq=False)
@@ -68,7 +71,7 @@ class Group:
 
     @property
     def half(self) -> float:
-        """Half the interval of the mean."""
+        """Half the interval of the mean; 0 where the noise is unknown."""
         return (
             quantile((1 + INTERVAL) / 2, self.noise.degrees_of_freedom) * self.noise.sigma / math.sqrt(len(self.rows))
         )
@@ -102,7 +105,7 @@ def board(codes: list[list[Row]], direction: Direction, limit: int) -> dict[str,
     Args:
         codes: results of each train.py, in the order in which they arrived.
     """
-    noise = estimate_noise([[row["value"] for row in one] for one in codes])
+    noise = estimate_noise([[row["value"] for row in one] for one in codes]) if max(map(len, codes)) > 1 else UNKNOWN
     groups = [Group(one, noise) for one in codes]
     sign = 1 if direction == "min" else -1
     holder = label(groups, sign)
@@ -110,7 +113,7 @@ def board(codes: list[list[Row]], direction: Direction, limit: int) -> dict[str,
     ranks = {id(group): rank for rank, group in enumerate(ranked, 1)}
     held = [group for group in groups if group.label in HELD]
     return {
-        "sigma": noise.sigma,
+        "sigma": noise.sigma if noise is not UNKNOWN else None,
         "degrees_of_freedom": noise.degrees_of_freedom,
         "num_results": sum(len(group.rows) for group in groups),
         "num_groups": len(groups),
@@ -164,7 +167,7 @@ def trust(group: Group) -> str:
 
 def entry(group: Group, rank: int, sign: int) -> dict[str, Any]:
     """One line of a board."""
-    first, half = group.rows[0], group.half
+    first, half = group.rows[0], group.half if group.noise is not UNKNOWN else None
     compared = group.against is not None and group.label in ("record", "candidate")
     return {
         "rank": rank,
@@ -178,8 +181,8 @@ def entry(group: Group, rank: int, sign: int) -> dict[str, Any]:
         "mean": group.mean,
         "sd": group.sd,
         "best": sign * min(sign * value for value in group.values),
-        "low": group.mean - half,
-        "high": group.mean + half,
+        "low": None if half is None else group.mean - half,
+        "high": None if half is None else group.mean + half,
         "against": group.against.rows[0]["commit"] if compared and group.against else None,
         "gain": gain(group, sign) if compared else None,
         "needed": group.needed if compared and math.isfinite(group.needed) else None,

@@ -1,6 +1,7 @@
 """One agent for each device: a worktree, a tag and a watch of its own, and one table over all."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -18,6 +19,7 @@ from autoresearch.night.gate import Gate
 from autoresearch.notes import replace
 from autoresearch.process import Launch
 from autoresearch.records import State
+from autoresearch.repo import Repo
 
 TICK_S = 0.5
 
@@ -43,6 +45,11 @@ class Seat:
         """Where it is written down which process it is."""
         return self.log.with_suffix(".json")
 
+    @property
+    def current_log(self) -> Path:
+        """The log of its stage."""
+        return self.log.with_suffix(".setup.log") if self.stage == "setup" else self.log
+
 
 def devices_of(text: str) -> list[str]:
     """The devices of a list such as 0,1,2,3.
@@ -67,11 +74,11 @@ def drive(
     Raises:
         NoGoodTrial: no night came to a good end.
     """
-    seats = [take_seat(campaign, device) for device in devices]
+    seats = [take_seat(campaign, device, say) for device in devices]
     try:
         for seat in seats:
             start(seat, ["setup", seat.tag] if not is_set_up(seat) else [*options, "--", *agent])
-            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.log}")
+            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.current_log}")
         while any(seat.launch for seat in seats):
             for seat in seats:
                 advance(seat, [*options, "--", *agent], say)
@@ -84,12 +91,12 @@ def drive(
     write_table(table, seats, campaign.ledger.columns)
     if all(seat.code for seat in seats):
         raise NoGoodTrial(
-            f"no night came to a good end on any device; see {', '.join(str(seat.log) for seat in seats)}"
+            f"no night came to a good end on any device; see {', '.join(str(seat.current_log) for seat in seats)}"
         )
     return table
 
 
-def take_seat(campaign: Campaign, device: str) -> Seat:
+def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Seat:
     """The worktree of a device, made from the branch as it stands, or the one that is there from before."""
     repo, tag = campaign.repo, f"{campaign.tag}-g{device}"
     root = repo.root.parent / f"{repo.root.name}-{tag}"
@@ -98,8 +105,6 @@ def take_seat(campaign: Campaign, device: str) -> Seat:
     if str(root) not in known:
         champion = campaign.champion(campaign.attempts()).commit
         repo.run("worktree", "add", "--quiet", "--detach", str(root), champion)
-        if setup.is_shared(campaign, champion):
-            copy_left_out(campaign, root)
     env = environment_of(campaign.variables, repo.root, device)
     log = campaign.ledger.folder / "night" / f"g{device}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -107,19 +112,30 @@ def take_seat(campaign: Campaign, device: str) -> Seat:
     if seat.note.exists():  # of a fleet that was killed: its watch would go on alone
         left = json.loads(seat.note.read_text())
         process.end_group(left["pid"], left["started"], "")
+    if not is_set_up(seat) and setup.is_shared(campaign, Repo(root, env).resolve("HEAD")):
+        num_files, num_bytes = copy_left_out(campaign, root)
+        say(f"device {device}: {num_files} untracked files, {num_bytes:,} bytes, were copied into {root}")
     return seat
 
 
-def copy_left_out(campaign: Campaign, root: Path) -> None:
+def copy_left_out(campaign: Campaign, root: Path) -> tuple[int, int]:
     """Lay beside the files of a commit for a hub what it leaves out: the tooling and whatever else git does not ignore.
 
-    What is there already stays.
+    What is there already stays; a file is there whole or not at all, and cut off, the same call does the rest.
+
+    Returns:
+        How many files were copied, and their bytes.
     """
+    num_files = num_bytes = 0
     for path in campaign.repo.untracked("--exclude-standard"):
         source, target = campaign.repo.root / path, root / path
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+            aside = target.with_name(f".{target.name[:200]}.copying")
+            shutil.copy2(source, aside)
+            os.replace(aside, target)
+            num_files, num_bytes = num_files + 1, num_bytes + target.stat().st_size
+    return num_files, num_bytes
 
 
 def environment_of(variables: Mapping[str, str], root: Path, device: str) -> dict[str, str]:
@@ -139,9 +155,8 @@ def is_set_up(seat: Seat) -> bool:
 def start(seat: Seat, words: Sequence[str]) -> None:
     """Run a verb in its worktree."""
     seat.stage = words[0]
-    log = seat.log.with_suffix(f".{words[0]}.log") if words[0] == "setup" else seat.log
     gate = Gate()
-    seat.launch = gate.launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, log)
+    seat.launch = gate.launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, seat.current_log)
     replace(seat.note, json.dumps({"pid": seat.launch.pid, "started": seat.launch.started}) + "\n")
     gate.open()
 

@@ -13,8 +13,14 @@ import os, sys
 gate = int(sys.argv[1])
 if os.read(gate, 1):  # nothing comes from one who has died
     os.close(gate)
-    os.execvp(sys.argv[2], sys.argv[2:])
+    try:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        print(f"{sys.argv[2]} cannot be run: {error.strerror}", file=sys.stderr)
+        sys.exit(126)
 """
+NOT_RUN = 126
+"""Exit code of what cannot be run, as shells have it."""
 
 
 class Gate:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoresearch import signals
+from autoresearch.night.gate import NOT_RUN
 from autoresearch.records import Attempt, Status
 
 PLATEAUS = 3  # as many attempts without a gain as this many times the signal's number end a night
@@ -142,7 +143,13 @@ def helpless(limits: Limits, now: Standing) -> str:
     return f"agent: {count} starts on end without an attempt; the last {how}: {words[0][:200]}"
 
 
-RULES = (over_time, enough_attempts, over_cost, failing, same_failure, plateau, helpless)
+def not_run(limits: Limits, now: Standing) -> str:
+    """The agent cannot be run, and starting it again changes nothing."""
+    is_so = bool(now.lives) and now.lives[-1].exit_code == NOT_RUN and not now.lives[-1].num_attempts
+    return f"agent: it must be a program that runs, but {now.lives[-1].tail.strip()[-200:]}" if is_so else ""
+
+
+RULES = (over_time, enough_attempts, over_cost, failing, same_failure, plateau, not_run, helpless)
 
 
 def judged(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autoresearch.errors import GitFailed, Refused
@@ -231,5 +231,16 @@ class Repo(Commits):
     def versions(self, path: str, commits: list[str], known: list[str] | None = None) -> set[str]:
         """Object names of all that a file was at some commits and in their history, beyond that of known ones."""
         given = "".join(f"{one}\n" for one in (*commits, *(f"^{one}" for one in known or ()), "--", path))
-        rows = self.run("rev-list", "--objects", "--stdin", stdin=given).splitlines()
+        rows = self.run("rev-list", "--full-history", "--objects", "--stdin", stdin=given).splitlines()
         return {name for name, _, found in (row.partition(" ") for row in rows) if found == path}
+
+    def history(self, commits: Sequence[str], known: Sequence[str] = ()) -> list[str]:
+        """Some commits and all that they stand on, beyond that of known ones; newest first."""
+        given = "".join(f"{one}\n" for one in (*commits, *(f"^{one}" for one in known)))
+        return self.run("rev-list", "--stdin", stdin=given).splitlines() if commits else []
+
+    def blobs(self, commits: Sequence[str], path: str) -> dict[str, str]:
+        """Object names of a file at some commits, by one process for all; those that lack it are left out."""
+        given = "".join(f"{one}:{path}\n" for one in commits)
+        rows = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=given).splitlines()
+        return {one: row.split(" ")[0] for one, row in zip(commits, rows, strict=True) if row.endswith(" blob")}

@@ -7,7 +7,7 @@ import typer
 
 from autoresearch.commands import terminal
 from autoresearch.commands.hub.server import FOLDER, Data
-from autoresearch.errors import BadConfig
+from autoresearch.errors import BadConfig, HubError
 from autoresearch.hub import folder
 from autoresearch.hub.store import agents as registry
 
@@ -21,6 +21,8 @@ def agents(data: Data = FOLDER, as_json: terminal.Json = False) -> None:
     if as_json:
         terminal.print_json([{**row, "is_revoked": bool(row["is_revoked"])} for row in rows])
         return
+    if not rows:
+        terminal.say("no agent has registered yet")
     for row in rows:
         done = ", ".join(f"{row[noun]} {noun}" for noun in ("commits", "posts", "results"))
         key = "revoked" if row["is_revoked"] else "active"
@@ -31,7 +33,12 @@ def add(name: Name, data: Data = FOLDER) -> None:
     """Add an agent and print its key, this once."""
     db, now = folder.open_database(data), int(time.time())
     with db.transaction():
-        key = registry.register(db, name, now)
+        try:
+            key = registry.register(db, name, now)
+        except HubError as error:
+            if error.status != 409:
+                raise
+            raise HubError(409, f"{error}; choose another name, or `hub rotate {name}` for another key") from error
         registry.note(db, SHELL, "add agent", name, now)
     print(key)
 
@@ -74,5 +81,7 @@ def audit(
     if as_json:
         terminal.print_json(rows)
         return
+    if not rows:
+        terminal.say("administrators have done nothing yet")
     for row in rows:
         print(f"{row['created_at']}  {row['actor']:<8} {row['action']:<12} {row['subject']}  {row['detail']}".rstrip())

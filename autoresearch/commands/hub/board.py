@@ -1,14 +1,17 @@
 """hub channels, post, read, reply."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from autoresearch.commands import terminal
 from autoresearch.commands.hub import link
-from autoresearch.errors import Refused
+from autoresearch.errors import HubError, Refused
 from autoresearch.hub.client import delivery
+from autoresearch.hub.client.api import Api
 
 SHOWN_CHARS = 600
 Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="Its name, without #.")]
@@ -31,7 +34,9 @@ def channels(
 
 def post(channel: Channel, text: Text) -> None:
     """Post to a channel."""
-    made = link.connect_and_send().post(delivery.posts_of(channel), {"content": whole(text)})
+    api = link.connect_and_send()
+    with channel_known(api, channel):
+        made = delivery.post(api, channel, whole(text))
     print(f"post {made.get('id')} in #{channel}")
 
 
@@ -41,7 +46,9 @@ def read(
     as_json: terminal.Json = False,
 ) -> None:
     """Print the newest posts of a channel, newest last; long ones are cut unless as JSON."""
-    posts = link.connect_and_send().rows(delivery.posts_of(channel), limit=number)
+    api = link.connect_and_send()
+    with channel_known(api, channel):
+        posts = api.rows(delivery.posts_of(channel), limit=number)
     link.show(posts if as_json else posts[::-1], as_json, line)
 
 
@@ -57,6 +64,20 @@ def reply(
         raise Refused(f"post {number} must be in a channel that `hub channels` lists")
     made = api.post(delivery.posts_of(channel), {"content": whole(text), "parent_id": number})
     print(f"post {made.get('id')} in #{channel}")
+
+
+@contextmanager
+def channel_known(api: Api, channel: str) -> Iterator[None]:
+    """Say which channels there are where one is not."""
+    try:
+        yield
+    except HubError as error:
+        if error.status != 404:
+            raise
+        names = ", ".join(f"#{one.get('name')}" for one in api.rows("/api/channels")) or "none"
+        raise HubError(
+            404, f"{error}: known are {link.plain(names)}; make another with `hub channels --create NAME`"
+        ) from error
 
 
 def whole(text: str) -> str:

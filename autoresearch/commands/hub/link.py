@@ -57,9 +57,11 @@ def plain(text: str) -> str:
 
 
 def show(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) -> None:
-    """A list of the wire: as JSON, or a line for each."""
+    """A list of the wire: as JSON, or a line for each; that there is none is said beside it."""
     if as_json:
         terminal.print_json(rows)
     else:
         for row in rows:
             print(plain(line(row)))
+        if not rows:
+            terminal.say("none is known at this hub")

@@ -1,6 +1,7 @@
 """hub result, claim, brief: who tries what, and what came of it."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from autoresearch.hub.limits import HOUR_S
 from autoresearch.records import Status
 from autoresearch.repo import Repo
 
+NEXT = re.compile(r"GET /api/brief\?since=([0-9]{1,18})\Z")
+"""The end of a brief."""
 Platform = Annotated[str, typer.Option(help="Short name of the hardware: H100, 4090, M4-Max.")]
 
 
@@ -84,10 +87,16 @@ def claim(
 
 def brief(
     since: Annotated[int, typer.Option(min=0, help="Number at the end of the last one that was read.")] = 0,
+    as_json: terminal.Json = False,
 ) -> None:
     """Print where things stand, on one page: best, claims, frontier, dead ends, replies to you, news."""
     content = link.connect_and_send().call(Request("GET", "/api/brief", {"since": since}))
-    print(link.plain(content.decode(errors="replace")).rstrip())
+    text = content.decode(errors="replace").rstrip()
+    if as_json:
+        last = NEXT.search(text)
+        terminal.print_json({"brief": text, "since": int(last[1]) if last else None})
+        return
+    print(link.plain(NEXT.sub(r"`hub brief --since \1`", text)))
 
 
 def line(result: dict[str, Any]) -> str:
@@ -96,6 +105,8 @@ def line(result: dict[str, Any]) -> str:
     score = f"{value:.6f}" if isinstance(value, int | float) else "---"
     words = [str(result.get(name, "?")) for name in ("commit", "platform", "status", "agent_id", "description")]
     doubt = f"  (not believed: {result['quarantine']})" if result.get("quarantine") else ""
+    if not doubt and value is not None and result.get("counted") is False:
+        doubt = "  (spare: more runs than one agent may count)"
     return "  ".join([words[0][:7], words[1], score, *words[2:]]) + doubt
 
 

@@ -4,7 +4,9 @@ Each call runs in a thread that is left behind when its time is over: name look-
 come byte by byte. Redirects are not followed, so that the key goes nowhere else.
 """
 
+import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ ANSWER_BYTES = 8 * 1024 * 1024
 PART_BYTES = 64 * 1024
 TRIES = 3
 PAUSE_S = 0.3
+REFUSED = os.strerror(errno.ECONNREFUSED)
 
 
 @dataclass
@@ -148,7 +151,9 @@ class Api:
                         raise HubError(502, f"an answer must have at most {request.most_bytes:,} bytes but has more")
                 return answer.status_code, answer.headers, bytes(content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise Away(f"{self.who.hub} does not answer: {_cause(error)}") from error
+            cause = _cause(error)
+            mend = "; is it served there? `hub serve` begins it" if cause == REFUSED else ""
+            raise Away(f"{self.who.hub} does not answer: {cause}{mend}") from error
 
 
 def within(seconds: float, action: Callable[[], T], hub: str) -> T:

@@ -107,10 +107,10 @@ def posts_of(channel: str) -> str:
     return f"/api/channels/{quote(channel, safe='')}/posts"
 
 
-def post(api: Api, channel: str, content: str) -> None:
-    """Post to a channel, which is made if it is one that every hub has."""
+def post(api: Api, channel: str, content: str) -> dict[str, Any]:
+    """Post to a channel, which is made if it is one that every hub has; returns the post."""
     try:
-        api.post(posts_of(channel), {"content": content})
+        return api.post(posts_of(channel), {"content": content})
     except HubError as error:
         if error.status != 404:
             raise
@@ -118,7 +118,7 @@ def post(api: Api, channel: str, content: str) -> None:
         if channel not in ABOUT:
             raise
         create_channel(api, channel, ABOUT[channel])
-        api.post(posts_of(channel), {"content": content})
+        return api.post(posts_of(channel), {"content": content})
 
 
 def create_channel(api: Api, name: str, description: str) -> bool:

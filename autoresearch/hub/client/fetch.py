@@ -5,6 +5,7 @@ then every object, then every tree. Not covered: what train.py does when it runs
 """
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +47,20 @@ def fetch(api: Api, repo: Repo, name: str) -> tuple[str, str]:
             commit = look_through(room, file, name)
             text = train_of(room, repo, commit)
         repo.run("bundle", "unbundle", str(path))
-    repo.keep_reachable(FETCHED + commit, commit)
+    mark(repo, commit)
     return commit, text
+
+
+def mark(repo: Repo, commit: str) -> None:
+    """Keep a reference to each commit of a history that was not here before, unless its train.py was.
+
+    So one's own commits, and the root that all share, are no stranger's, whoever sent them.
+    """
+    tips = {tip for name, tip in repo.refs("refs/").items() if not name.startswith((FETCHED, FOREIGN))}
+    own = sorted({*tips, repo.run("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1))} - {""})
+    ours, blobs = repo.versions(TRAIN, own), repo.blobs(repo.history([commit], own), TRAIN)
+    theirs = [one for one, blob in blobs.items() if blob not in ours]
+    repo.run("update-ref", "--stdin", stdin="".join(f"update {FETCHED}{one} {one}\n" for one in theirs))
 
 
 @contextmanager
@@ -108,22 +121,25 @@ def train_of(room: Quarantine, repo: Repo, commit: str) -> str:
 
 
 def origins(repo: Repo, commit: str) -> list[str]:
-    """Commits of strangers on whose train.py that of a commit may stand.
+    """Commits of strangers on whose train.py that of a commit may stand; of one history the newest alone.
 
     It does if it, or the same file in its history, equals theirs, or what was tried in a tag into which theirs came.
     """
     held = repo.versions(TRAIN, [commit])
-    found = {one for one in repo.refs(FETCHED).values() if repo.entry(one, TRAIN)[1] in held}
+    found = {one for one, blob in repo.blobs([*repo.refs(FETCHED).values()], TRAIN).items() if blob in held}
+    by_tag: dict[str, set[str]] = defaultdict(set)
     for name, one in repo.refs(FOREIGN).items():
-        tag = name.removeprefix(FOREIGN).partition("/")[0]
-        if one not in found and held & tried(repo, tag):
-            found.add(one)
-    return sorted(found)
+        by_tag[name.removeprefix(FOREIGN).partition("/")[0]].add(one)
+    for tag, commits in by_tag.items():
+        if not commits <= found and held & tried(repo, tag):
+            found |= commits
+    return sorted(found.difference(repo.history([f"{one}^@" for one in found])))
 
 
 def tried(repo: Repo, tag: str) -> set[str]:
     """Object names of all train.py that were tried in a tag or committed to it, the baseline not counted."""
     attempts = repo.refs(f"refs/{PREFIX}{tag}/")
-    baseline = attempts.get(f"refs/{PREFIX}{tag}/0001")
+    if not (baseline := attempts.get(f"refs/{PREFIX}{tag}/0001")):
+        return set()  # cut off before anything was tried
     tips = {*attempts.values(), *repo.refs(f"refs/heads/{PREFIX}{tag}").values()}
-    return repo.versions(TRAIN, sorted(tips), [baseline] if baseline else []) if tips else set()
+    return repo.versions(TRAIN, sorted(tips), [baseline])

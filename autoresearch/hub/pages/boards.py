@@ -66,7 +66,7 @@ def chart(view: View, board: dict[str, Any], num_marks: int) -> progress.Chart:
         for one in board["records"]
         if one["first_result"] in times
     ]
-    return progress.draw([(at, value) for _, at, value in series[:-num_marks]], points, records, board["sigma"])
+    return progress.draw([(at, value) for _, at, value in series[:-num_marks]], points, records, board["sigma"] or 0.0)
 
 
 def _title_of_record(entry: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ def tell(view: View) -> dict[str, Any]:
             {
                 **board,
                 "entries": boards.with_runs(view, board, ENTRIES),
-                "range": boards.span(board["entries"][:ENTRIES]),
+                "range": boards.span(board["entries"][:ENTRIES]) if board["sigma"] is not None else None,
                 "chart": boards.chart(view, board, MARKS),
             }
             for board in found

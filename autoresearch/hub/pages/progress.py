@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from autoresearch.hub.pages.words import at as written
 from autoresearch.report import axis
+from autoresearch.verdict import PRIOR_RELATIVE
 
 GRID_X, GRID_Y = 2000, 800
 """Of paths: what falls onto one point of this grid is drawn once."""
@@ -85,7 +86,8 @@ def draw(old: Sequence[Old], points: Sequence[Point], records: Sequence[Point], 
     begin = min(at for at, _ in every)
     end = max(begin + LEAST_S, max(at for at, _ in every))
     losses = [value for _, value in every if value is not None]
-    low, high = axis.span(losses, [value for _, value in steps], sigma, ROOM)
+    scatter = sigma or PRIOR_RELATIVE * max(map(abs, losses), default=0.0)  # for the axis alone
+    low, high = axis.span(losses, [value for _, value in steps], scatter, ROOM)
     bottom = 1.0
     if len(losses) < len(every):
         chart.lane, bottom = 1 - LANE / 2, 1 - LANE - 0.02

@@ -13,6 +13,8 @@ def tell(view: View) -> dict[str, Any]:
     words, kind = view.call.query("q"), view.call.query("kind")
     kinds = (kind,) if kind in search.KINDS else search.KINDS
     found = search.search(view.db, words, kinds, MOST)
+    told = {results.result(view.db, int(one["subject"]))["post_id"] for one in found if one["kind"] == "result"}
+    found = [one for one in found if one["kind"] != "post" or int(one["subject"]) not in told]  # of the same run
     for one in found:
         one["link"] = _link(view.db, one["kind"], one["subject"])
     return {"words": words, "kind": kind, "kinds": search.KINDS, "found": found}

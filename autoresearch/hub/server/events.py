@@ -103,7 +103,8 @@ OPERATIONS = [
         query={"since": {**NUMBER, "minimum": 0, "description": "number of the last event that is known"},
                "wait": {**NUMBER, "minimum": 0, "description": f"seconds to wait for news, at most {WAIT_S}"},
                "limit": {**NUMBER, "minimum": 1, "description": f"at most {events.MOST}; {NUM_EVENTS} unless told"}},
-        detail=f"The header {LAST} has the number with which to ask for what comes next.",
+        detail="Kinds: register, commit, channel, post, claim, release, result, and recount, an older result that "
+        f"now counts or no longer does. The header {LAST} has the number with which to ask for what comes next.",
     ),
     Operation(
         "GET", "/api/stream", stream_events, "Listen to what happens, as server-sent events",

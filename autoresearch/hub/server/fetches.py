@@ -5,6 +5,7 @@ Not covered: how long a client may take for what it is sent; that is for the con
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import BinaryIO
@@ -29,22 +30,24 @@ class Fetches:
         """Begin without any.
 
         Args:
-            most: bundles that are made at one time.
+            most: bundles that are made at one time, and places that one agent may hold, in turn or waiting for it.
         """
-        self.sending_bytes = self.num_asked = 0
-        self._most_asked = most * (1 + WAITING)
+        self.sending_bytes = 0
+        self.asked: Counter[str] = Counter()
+        """How many places each agent holds."""
+        self._most = most
         self._turns = asyncio.Semaphore(most)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self, agent: str) -> AsyncIterator[None]:
         """Make a bundle in the block, once it is one's turn.
 
         Raises:
-            HubError: 503, too many others wait or it takes too long.
+            HubError: 503, too many others wait, the agent has all its places or it takes too long.
         """
-        if self.num_asked >= self._most_asked:
+        if self.asked[agent] >= self._most or self.asked.total() >= self._most * (1 + WAITING):
             raise busy()
-        self.num_asked += 1
+        self.asked[agent] += 1
         try:
             try:
                 async with asyncio.timeout(WAIT_S):
@@ -56,7 +59,7 @@ class Fetches:
             finally:
                 self._turns.release()
         finally:
-            self.num_asked -= 1
+            self.asked -= Counter([agent])  # who holds none is forgotten
 
 
 def busy() -> HubError:

@@ -46,7 +46,9 @@ async def fetch(call: Call) -> Response:
     hub, name = call.hub, commits.resolve(call.hub.db, call.path("hash"))
     file = tempfile.TemporaryFile(dir=hub.folder / INCOMING)  # noqa: SIM115  # closed once it is sent
     try:
-        async with hub.fetches.turn():
+        async with hub.fetches.turn(call.agent):
+            if await call.request.is_disconnected():
+                raise HubError(400, "the client has left")
             await hub.work(hub.bare.bundle, name, file)
     except GitFailed as error:
         file.close()

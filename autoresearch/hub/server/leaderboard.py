@@ -53,11 +53,12 @@ REAL: Schema = {"type": "number"}
 ENTRY = record(
     rank=NUMBER, label={"enum": ["baseline", "record", "candidate", ""]},
     trust={"enum": ["self-reported", "replicated", "disputed"]}, commit=TEXT, train_blob=nullable(TEXT),
-    description=TEXT, agents=array(TEXT), n=NUMBER, mean=REAL, sd=nullable(REAL), best=REAL, low=REAL, high=REAL,
-    against=nullable(TEXT), gain=nullable(REAL), needed=nullable(REAL), first_result=NUMBER, last_result=NUMBER,
+    description=TEXT, agents=array(TEXT), n=NUMBER, mean=REAL, sd=nullable(REAL), best=REAL, low=nullable(REAL),
+    high=nullable(REAL), against=nullable(TEXT), gain=nullable(REAL), needed=nullable(REAL),
+    first_result=NUMBER, last_result=NUMBER,
 )  # fmt: skip
 BOARD = record(
-    platform=TEXT, regime=TEXT, metric=TEXT, direction={"enum": list(DIRECTIONS)}, sigma=REAL,
+    platform=TEXT, regime=TEXT, metric=TEXT, direction={"enum": list(DIRECTIONS)}, sigma=nullable(REAL),
     degrees_of_freedom=REAL, num_results=NUMBER, num_groups=NUMBER, record=ENTRY, records=array(ENTRY),
     entries=array(ENTRY),
 )  # fmt: skip

@@ -64,8 +64,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise Refused(f"{host} port {port} must be free but: {error.strerror}; choose another with --port") from error
+    except OSError as error:  # its own words name the address once more
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise Refused(f"{host} port {port} must be free but: {reason}; choose another with --port") from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited; asyncio leaves it out, at 40 ms a call
     return listening
 
@@ -108,9 +109,16 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer requests, once the first page takes no longer than the next; with very many results sooner."""
-        await asyncio.wait({asyncio.ensure_future(site.prepare(self.hub))}, timeout=PREPARE_S)
+        self.preparing = asyncio.ensure_future(site.prepare(self.hub))
+        self.preparing.add_done_callback(self.tell_failure)
+        await asyncio.wait({self.preparing}, timeout=PREPARE_S)
         await super().startup(sockets)
         self.tell()
+
+    def tell_failure(self, preparing: asyncio.Future[None]) -> None:
+        """Say why the first page has to wait."""
+        if not preparing.cancelled() and (error := preparing.exception()):
+            self.hub.tally.say(f"the leaderboards cannot be made: {error!r}")
 
     async def on_tick(self, counter: int) -> bool:
         """What is to be done from time to time, and at the end; uvicorn calls it ten times a second."""

@@ -42,7 +42,7 @@ def rotate(db: Database, name: str) -> str:
     """
     key = secrets.token_hex(32)
     if not db.run("UPDATE agents SET key_hash = ? WHERE id = ?", digest(key), name).rowcount:
-        raise HubError(404, f"agent {name} not found")
+        raise HubError(404, f"agent {name} not found; `hub agents` lists them")
     return key
 
 
@@ -53,7 +53,7 @@ def revoke(db: Database, name: str) -> None:
         HubError: 404 for an unknown agent.
     """
     if not db.run("UPDATE agents SET key_hash = NULL WHERE id = ?", name).rowcount:
-        raise HubError(404, f"agent {name} not found")
+        raise HubError(404, f"agent {name} not found; `hub agents` lists them")
 
 
 def listed(db: Database) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from autoresearch.verdict import plain
 QUOTE_CHARS = 140
 NUM_LINES = 30
 NUM_EVENTS = 2000
-NEWS = {"commit": "commits", "result": "results", "post": "posts", "claim": "claims", "register": "new agents"}
+NEWS = {"commit": "commit", "result": "result", "post": "post", "claim": "claim", "register": "new agent"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,13 @@ def best_lines(boards: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _standing(entry: dict[str, Any]) -> str:
-    half = (entry["high"] - entry["low"]) / 2
+    mean = format(entry["mean"], ".4f")  # the noise is unknown
+    if entry["low"] is not None:
+        half = (entry["high"] - entry["low"]) / 2
+        mean = f"{plain(entry['mean'], half)} ± {plain(half, half)}"
     runs = f"{entry['n']} run{'' if entry['n'] == 1 else 's'}, {entry['trust']}"
     who = f"{entry['commit'][:7]} by {entry['agents'][0]} {quote(entry['description'])}"
-    return f"{entry['label']} {plain(entry['mean'], half)} ± {plain(half, half)} ({runs}) {who}"
+    return f"{entry['label']} {mean} ({runs}) {who}"
 
 
 def reply_lines(db: Database, agent: str) -> list[str]:
@@ -166,7 +169,8 @@ def news_lines(db: Database, agent: str, since: int) -> list[str]:
         "SELECT kind, count(*) AS n FROM events WHERE id > ? AND agent_id != ? GROUP BY kind", since, agent
     )
     counts = {row["kind"]: row["n"] for row in counted}
-    told = ", ".join(f"{counts[kind]} {name}" for kind, name in NEWS.items() if kind in counts)
+    known = [(counts[kind], name) for kind, name in NEWS.items() if kind in counts]
+    told = ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in known)
     posts = db.rows(
         "SELECT posts.id, posts.agent_id, posts.content, channels.name FROM events"
         " JOIN posts ON posts.id = CAST(events.subject AS INTEGER) JOIN channels ON channels.id = posts.channel_id"

@@ -3,8 +3,9 @@
 A claim is held from when it is made until it runs out, is released, or a result of its holder closes it. Of one key on
 one platform there is one holder; a claim without a platform is one on all of them. Keys are compared without regard to
 case. A result of the holder closes a claim of its platform when the result names the claim (`claim`: its number or
-key), when its description holds the key as whole words, or when the key, or what follows its `replicate:`, names the
-commit or train.py of the result. A claim is advice: nobody is kept from running what another has claimed.
+key), or when the claim is no younger than the result and the description of that holds the key as whole words, or the
+key, or what follows its `replicate:`, names the commit or train.py of the result, or a commit with the same train.py.
+A claim is advice: nobody is kept from running what another has claimed.
 """
 
 import re
@@ -196,19 +197,20 @@ def close_by_result(db: Database, result: dict[str, Any], named: str, now: int) 
         Their numbers.
     """
     held = open_claims(db, result["platform"], result["agent_id"], now)
-    settled = [one["id"] for one in held if _settles(result, one, named.casefold())]
+    settled = [one["id"] for one in held if _settles(db, result, one, named.casefold())]
     for number in settled:
         release(db, result["agent_id"], number, now, outcome=f"result {result['id']}")
     return settled
 
 
-def _settles(result: dict[str, Any], held: dict[str, Any], named: str) -> bool:
+def _settles(db: Database, result: dict[str, Any], held: dict[str, Any], named: str) -> bool:
     key = held["key"].casefold()
     code = key.removeprefix(REPLICATE).strip()
-    return bool(
-        named in (str(held["id"]), key)
-        or re.search(rf"(?<!\w){re.escape(key)}(?!\w)", result["description"].casefold())
-        or is_code(code, result["commit"], result["train_blob"])
+    if named in (str(held["id"]), key):
+        return True
+    return held["created_at"] <= result["created_at"] and bool(
+        re.search(rf"(?<!\w){re.escape(key)}(?!\w)", result["description"].casefold())
+        or is_code(db, code, result["commit"], result["train_blob"])
     )
 
 
@@ -217,7 +219,7 @@ def may_replicate(db: Database, agent: str, commit: str, blob: str | None, now: 
     held = db.rows(
         f"SELECT key FROM claims WHERE +agent_id = ? AND {OPEN} AND +key LIKE ?", agent, now, f"{REPLICATE}%"
     )
-    return any(is_code(one["key"][len(REPLICATE) :].strip().casefold(), commit, blob) for one in held)
+    return any(is_code(db, one["key"][len(REPLICATE) :].strip().casefold(), commit, blob) for one in held)
 
 
 def replicated(db: Database, agent: str) -> dict[int, list[str]]:
@@ -232,11 +234,16 @@ def replicated(db: Database, agent: str) -> dict[int, list[str]]:
     return found
 
 
-def is_code(name: str, commit: str, blob: str | None) -> bool:
-    """Whether seven hex digits or more name a commit (either may be the longer one) or its train.py."""
+def is_code(db: Database, name: str, commit: str, blob: str | None) -> bool:
+    """Whether seven hex digits or more name a commit (either may be the longer one), its train.py, or another commit
+    with the same train.py.
+    """
     if len(name) < 7:
         return False
-    return commit.startswith(name) or name.startswith(commit) or (blob or "").startswith(name)
+    if commit.startswith(name) or name.startswith(commit) or (blob or "").startswith(name):
+        return True
+    same = "SELECT 1 FROM commits WHERE hash >= ? AND hash < ? AND train_blob = ? LIMIT 1"
+    return blob is not None and bool(db.value(same, name, f"{name}g", blob))
 
 
 def ended(db: Database, limit: int, now: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ Of one train.py (of one commit, as long as that was not pushed) an agent has `Li
 More are stored but do not count ("spare"), unless the agent holds a claim `replicate:<commit or blob>` at the time; the
 result closes that claim, so that each further run takes a claim of its own. Otherwise whoever repeats one configuration
 most often would look best. Runs without a score are free. What was told before its commit was pushed is counted again
-once that shows which train.py it was; what is spare already stays so.
+once that shows which train.py it was, and closes what was claimed of that; what is spare already stays so.
 """
 
 import json
@@ -54,13 +54,15 @@ def count_again(db: Database, limits: Limits, pushed: Iterable[str], now: int) -
         ) AS arrived
         WHERE results.commit_hash BETWEEN substr(arrived.hash, 1, 7) AND arrived.hash
         AND substr(arrived.hash, 1, length(results.commit_hash)) = results.commit_hash
-        AND +results.train_blob IS NULL RETURNING {", ".join(GROUP)}""",
+        AND +results.train_blob IS NULL RETURNING id, {", ".join(GROUP)}""",
         json.dumps([*pushed]),
     )
+    for number in sorted(row["id"] for row in told):
+        claims.close_by_result(db, results.result(db, number), "", now)
     for group in sorted({tuple(row[name] for name in GROUP) for row in told}):
         for number in _beyond(db, limits, group):
             db.run("UPDATE results SET spare = 1 WHERE id = ?", number)
-            events.append(db, "result", group[0], str(number), results.result(db, number), now)
+            events.append(db, "recount", group[0], str(number), results.result(db, number), now)
 
 
 def _beyond(db: Database, limits: Limits, group: tuple[str, ...]) -> list[int]:
@@ -75,5 +77,5 @@ def _beyond(db: Database, limits: Limits, group: tuple[str, ...]) -> list[int]:
         row["id"]
         for row in rows
         if not row["spare"]
-        and not any(claims.is_code(code, row["commit_hash"], group[-1]) for code in claimed.get(row["id"], ()))
+        and not any(claims.is_code(db, code, row["commit_hash"], group[-1]) for code in claimed.get(row["id"], ()))
     ]

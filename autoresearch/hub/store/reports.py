@@ -115,10 +115,11 @@ def _store(db: Database, limits: Limits, report: Report, of_post: int | None, no
         number = made.lastrowid or 0
         search.add(db, "result", number, report.said.description)
     lifted = _judge(db, limits, results.result(db, number), now)
-    for each in (number, *lifted):
-        told = results.result(db, each)
-        events.append(db, "result", told["agent_id"], str(each), told, now)
     written = results.result(db, number)
+    events.append(db, "result", report.agent, str(number), written, now)
+    for each in lifted:
+        told = results.result(db, each)
+        events.append(db, "recount", told["agent_id"], str(each), told, now)
     claims.close_by_result(db, written, report.claim, now)
     return written
 
