@@ -3,15 +3,16 @@
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autoresearch.chat import Chat, Message
+from autoresearch.chat import Call, Chat, Endpoint, Message
 from autoresearch.errors import BadConfig
 from autoresearch.sandbox import files
+from autoresearch.steer.config import Config, Model
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import Decision
 
@@ -31,7 +32,8 @@ Answer with one JSON object: action, factor (1 unless you scale) and reason, a s
 class Answer(BaseModel):
     """An edit of the plan."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
     action: Literal["keep", "scale", "decay", "abort"]
     factor: float = Field(default=1.0, gt=0)
     """Of a scale."""
@@ -143,6 +145,37 @@ class Llm:
     def decide(self, view: View) -> Answer:
         """Its answer; ChatFailed where there is none."""
         return self.chat.ask(messages(view), Answer).value
+
+
+def make(config: Config, variables: Mapping[str, str], record: Callable[[Call], None]) -> Controller:
+    """The controller of a configuration.
+
+    Args:
+        variables: where the key of a model is looked up.
+        record: is given the cost of every question to a model.
+    """
+    if config.controller == "llm":
+        return Llm(Chat(endpoint(config.llm.controller, variables), record=record))
+    if config.controller == "replay":
+        assert config.replay
+        return Replay(config.replay)
+    plain: dict[str, Callable[[], Controller]] = {"rule": Rule, "random": Chance, "none": Nobody}
+    return plain[config.controller]()
+
+
+def endpoint(model: Model | None, variables: Mapping[str, str]) -> Endpoint:
+    """Where a model of a configuration is asked; a question that fails is soon given up, for the run goes on.
+
+    Raises:
+        BadConfig: its key is not in the environment.
+    """
+    assert model
+    if model.key_env and not variables.get(model.key_env):
+        raise BadConfig(f"the variable {model.key_env} must hold the key of {model.model} but is not set")
+    key = variables.get(model.key_env, "") if model.key_env else ""
+    return Endpoint(
+        model.url, model.model, key, timeout_s=model.timeout_s, num_retries=1, longest_wait_s=model.timeout_s
+    )
 
 
 def messages(view: View) -> Sequence[Message]:

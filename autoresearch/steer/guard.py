@@ -124,7 +124,7 @@ def _judge(vitals: Vitals, report: Report, limits: Limits) -> Verdict:
     vitals.high_since = (vitals.high_since or report.updates) if excess > high_at else None
     if vitals.high_since is not None and report.updates - vitals.high_since >= 2 * limits.k:
         return Verdict("rollback", f"loss {excess:.2f} above its minimum for two windows, limit {high_at:.2f}")
-    if report.is_warm and report.updates - vitals.since >= limits.k and vitals.smooth > LOST * vitals.first:
+    if report.is_warm and report.updates - vitals.since >= 2 * limits.k and vitals.smooth > LOST * vitals.first:
         return Verdict("rollback", f"loss {vitals.smooth:.2f} after the warmup, where it began with {vitals.first:.2f}")
     if excess > halve_at:
         return Verdict("halve", f"loss {excess:.2f} above its minimum, limit {halve_at:.2f}")

@@ -187,14 +187,14 @@ class Round:
     def go_back(self, why: str) -> None:
         """Go on from a healthy checkpoint on a new branch, or from the start, with a lower learning rate."""
         now = self.state
-        lr, to = now.plan.lr(now.progress), guard.healthy(now.vitals, now.step, now.updates, self.limits)
+        lr, step, to = now.plan.lr(now.progress), now.step, guard.healthy(now.vitals, now.step, now.updates, self.limits)
         if to and not checkpoint(self.folder, to.step).exists():
             to = None
         problem = guard.go_back(now.vitals, to, now.updates, lr, self.limits)
         if not problem and to is None:
             problem = self.spend()
         row = Rollback(
-            round=now.round, arm=now.arm, seed=now.seed, kind="numeric", why=why, step=now.step, lr_before=lr,
+            round=now.round, arm=now.arm, seed=now.seed, kind="numeric", why=why, step=step, lr_before=lr,
             checkpoint=checkpoint(self.folder, to.step).name if to else None,
             from_branch=now.branch_id, to_branch=None if problem else f"b{now.branch + 1}",
         )  # fmt: skip

@@ -72,6 +72,8 @@ class State(Record):
     """None while it runs."""
     result: float | None = None
     why: str = ""
+    is_closed: bool = False
+    """Whether the final row is written."""
 
     @property
     def branch_id(self) -> str:
