@@ -6,6 +6,7 @@ Everything is on disk before it is done, so that a round that is cut off at any 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from autoresearch import process, summary
 from autoresearch.sandbox import files
@@ -13,7 +14,7 @@ from autoresearch.steer import exits, guard, state
 from autoresearch.steer.bench import LOG, Bench, checkpoint, forget_after
 from autoresearch.steer.desk import Desk
 from autoresearch.steer.exits import Turn
-from autoresearch.steer.guard import Report
+from autoresearch.steer.guard import Mark, Report
 from autoresearch.steer.helm import Helm
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.rows import Final, Rollback
@@ -80,8 +81,8 @@ class Round:
         finally:
             launch.stop()
             now.seconds += launch.age_s()
-        turn = turn or self.read()
-        if turn:
+        if turn := turn or self.read():
+            self.catch_up()
             return turn
         return exits.classify(files.read_text(self.folder / LOG), launch.child.returncode)
 
@@ -98,13 +99,18 @@ class Round:
             self.helm.note(ack)
         return None
 
+    def catch_up(self) -> None:
+        """Count what the trainer did until it was stopped."""
+        for row in self.wire.read()[0]:
+            self.state.count(row)
+
     def take(self, row: Row) -> Turn | None:
         """One report."""
         now = self.state
         if now.base_lr is None and row.step == 0:
             now.base_lr = row.lr
-        now.step, now.progress, now.elapsed_s = row.step, row.progress, row.elapsed_s
-        now.updates = now.spent_steps + row.updates
+        now.step = row.step
+        now.count(row)
         if not row.metrics:  # the first of a process: nothing is known yet of what it does
             return None
         if turn := self.check_lr(row):
@@ -187,23 +193,18 @@ class Round:
     def go_back(self, why: str) -> None:
         """Go on from a healthy checkpoint on a new branch, or from the start, with a lower learning rate."""
         now = self.state
-        lr, step, to = now.plan.lr(now.progress), now.step, guard.healthy(now.vitals, now.step, now.updates, self.limits)
-        if to and not checkpoint(self.folder, to.step).exists():
-            to = None
+        lr, row = now.plan.lr(now.progress), self.rollback("numeric", why)
+        to = self.kept(guard.healthy(now.vitals, now.step, now.updates, self.limits))
         problem = guard.go_back(now.vitals, to, now.updates, lr, self.limits)
         if not problem and to is None:
             problem = self.spend()
-        row = Rollback(
-            round=now.round, arm=now.arm, seed=now.seed, kind="numeric", why=why, step=step, lr_before=lr,
-            checkpoint=checkpoint(self.folder, to.step).name if to else None,
-            from_branch=now.branch_id, to_branch=None if problem else f"b{now.branch + 1}",
-        )  # fmt: skip
         if problem:
             now.status, now.why = "diverged", f"{why}; {problem}"
             self.logs.add(row)
             return
         now.plan = guard.lowered(now.plan, lr, now.progress)
-        now.branch, now.begin, now.rollback = now.branch + 1, to.step if to else None, row
+        now.branch += 1
+        self.begin_with(to, row)
 
     def spend(self) -> str:
         """Count what a run used up that is begun anew; returns why it cannot be, empty where it can."""
@@ -220,23 +221,36 @@ class Round:
         if is_counted:
             now.num_failures = 1 if now.updates > now.failed_at + self.limits.k else now.num_failures + 1
             now.failed_at = now.updates
-        kept = [one for one in now.vitals.marks if checkpoint(self.folder, one.step).exists()]
-        to = kept[-1] if kept else None
-        is_over = now.num_failures > MOST_FAILURES
-        row = Rollback(
-            round=now.round, arm=now.arm, seed=now.seed, kind="infra", why=why, step=now.step,
-            lr_before=now.plan.lr(now.progress), checkpoint=checkpoint(self.folder, to.step).name if to else None,
-            from_branch=now.branch_id, to_branch=None if is_over else now.branch_id,
-        )  # fmt: skip
-        if is_over:
+        row = self.rollback("infra", why)
+        if now.num_failures > MOST_FAILURES:
             now.status, now.why = "infra_fail", f"{why}; {now.num_failures} times in a row"
             self.logs.add(row)
             return
+        to = self.kept(now.vitals.marks[-1] if now.vitals.marks else None)
         guard.begin_at(now.vitals, to, now.updates)
-        now.begin, now.rollback = to.step if to else None, row
+        self.begin_with(to, row)
         self.save()
         if is_counted:
             time.sleep(self.bench.config.backoff_s * 2 ** (now.num_failures - 1))
+
+    def rollback(self, kind: Literal["numeric", "infra"], why: str) -> Rollback:
+        """The row of a branch that has ended, and has no follower yet."""
+        now = self.state
+        now.num_ends += 1
+        return Rollback(
+            round=now.round, arm=now.arm, seed=now.seed, number=now.num_ends, kind=kind, why=why, step=now.step,
+            lr_before=now.plan.lr(now.progress), checkpoint=None, from_branch=now.branch_id, to_branch=None,
+        )  # fmt: skip
+
+    def kept(self, mark: Mark | None) -> Mark | None:
+        """A checkpoint, if its file is there."""
+        return mark if mark and checkpoint(self.folder, mark.step).exists() else None
+
+    def begin_with(self, to: Mark | None, row: Rollback) -> None:
+        """Have the next trainer begin with a checkpoint; the row is written when its learning rate is known."""
+        now = self.state
+        row.checkpoint, row.to_branch = checkpoint(self.folder, to.step).name if to else None, now.branch_id
+        now.begin, now.rollback = to.step if to else None, row
 
     def settle_rollback(self, planned: float | None) -> None:
         """Write down what a rollback has come to."""
@@ -251,13 +265,14 @@ class Round:
         """The row of a round that is over."""
         now = self.state
         assert now.status
-        others = summary.parse(files.read_text(self.folder / LOG)).others
+        told = summary.parse(files.read_text(self.folder / LOG))
+        others, steps = told.others, now.spent_steps + (told.num_steps or 0)
         report = {
             name.removeprefix("schedule_"): value for name, value in others.items() if name.startswith("schedule_")
         }
         return Final(
             round=now.round, arm=now.arm, seed=now.seed, status=now.status, plan=now.start.plan, result=now.result,
-            metric=self.bench.config.metric, steps=now.updates, seconds=round(now.seconds, 2),
+            metric=self.bench.config.metric, steps=max(steps, now.updates), seconds=round(now.seconds, 2),
             num_alarms=now.num_alarms, num_rollbacks=len(now.vitals.rollbacks), lr=thinned(now.lr),
             loss=thinned(now.loss), schedule_report=report, memory=now.start.memory, why=now.why,
         )  # fmt: skip

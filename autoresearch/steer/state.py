@@ -11,6 +11,7 @@ from autoresearch.sandbox import files
 from autoresearch.steer.guard import Vitals
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import MOST_POINTS, Decision, Rollback, RoundStatus, Start, Trace
+from autoresearch.steer.wire import Row
 
 NAME = "state.json"
 
@@ -49,6 +50,8 @@ class State(Record):
     base_lr: float | None = None
     """What the trainer's optimizer had before its first update."""
     num_alarms: int = 0
+    num_ends: int = 0
+    """Of trainers that something had to follow on."""
     num_failures: int = 0
     """Ends in a row that were not the learning rate's fault."""
     failed_at: int = 0
@@ -84,6 +87,10 @@ class State(Record):
     def whole_progress(self) -> float:
         """Share of the round's budget that is used."""
         return self.spent_frac + (1 - self.spent_frac) * self.progress
+
+    def count(self, row: Row) -> None:
+        """Take over how far a report says that the budget is used."""
+        self.updates, self.progress, self.elapsed_s = self.spent_steps + row.updates, row.progress, row.elapsed_s
 
     def trace(self, lr: float | None, loss: float | None) -> None:
         """Add a point to each trace, and thin one that grows long."""

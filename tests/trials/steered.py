@@ -1,7 +1,7 @@
 """Speaks the trial contract as prepare.py does, without torch: a loss from the learning rate, and ways to go wrong.
 
-What it does stands in plan.json beside it: `pace_s` per update, `mode`, `at` (the step of the mode), `limit` (the
-scale above which the loss explodes).
+Its habits stand in the file that it is given: `pace_s` per update, `mode`, from which step `at` and how many `times` it
+strikes, `limit` (the scale above which the loss explodes), and whether it `saves` checkpoints.
 """
 
 import json
@@ -19,7 +19,7 @@ BUDGET_S = float(os.environ["AUTORESEARCH_TIME_BUDGET"])
 PERIOD = int(os.environ["AUTORESEARCH_CHECKPOINT_STEPS"])
 SEED = int(os.environ["AUTORESEARCH_SEED"])
 BASE_LR = 0.02
-HABITS: dict[str, Any] = {"pace_s": 0.001, "mode": "fine", "at": 0, "limit": 10.0, "times": 1}
+HABITS: dict[str, Any] = {"pace_s": 0.001, "mode": "fine", "at": 0, "limit": 10.0, "times": 1, "saves": True}
 HABITS |= json.loads(Path(sys.argv[1]).read_text())
 
 
@@ -112,7 +112,9 @@ class Run:
         lr = BASE_LR if not self.step else 0.123  # what a restored optimizer holds: nothing to rely on
         while self.updates < STEPS and self.elapsed_s < BUDGET_S:
             report = {"step": self.step, "step_target": STEPS, "progress": self.latest, "lr": lr}
-            append("progress.jsonl", report | {"elapsed_s": self.elapsed_s, "num_steps": self.updates, "metrics": metrics})
+            append(
+                "progress.jsonl", report | {"elapsed_s": self.elapsed_s, "num_steps": self.updates, "metrics": metrics}
+            )
             self.channel.apply(self.step)
             self.latest = max(self.latest, 1e-6, min(1.0, max((self.updates + 1) / STEPS, self.elapsed_s / BUDGET_S)))
             scale = scale_of(self.channel.plan, self.latest)
@@ -126,7 +128,7 @@ class Run:
             self.loss += 1.0 if scale > HABITS["limit"] else -0.02 * min(scale, 4.0) * (self.loss - 2.0)
             metrics = {"train_loss": None if HABITS["mode"] == "nan" and self.is_time() else self.loss}
             self.step += 1
-            if self.step % PERIOD == 0 and HABITS["mode"] != "no checkpoint":
+            if self.step % PERIOD == 0 and HABITS["saves"]:
                 self.save()
             time.sleep(HABITS["pace_s"])
 
@@ -142,7 +144,7 @@ class Run:
     def go_wrong(self) -> None:
         """Do what the mode says."""
         mode = HABITS["mode"]
-        if mode == "explode" and self.is_time() or self.loss > 30:
+        if (mode == "explode" and self.is_time()) or self.loss > 30:
             sys.exit(f"FAIL: loss {self.loss} at step {self.step}")
         if mode == "abort" and self.is_time():
             os.kill(os.getpid(), signal.SIGABRT)
