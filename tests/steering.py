@@ -37,13 +37,13 @@ class Desk:
     def run(self, controller: Controller | None = None, memory: Memory | None = None, **habits: Any) -> Final:
         """Run its rounds; the last one."""
         config = self.config(**habits)
-        with campaign.opened(config, VARIABLES, self.folder / "results", lambda text: None) as found:
+        with campaign.opened(config, VARIABLES, self.folder / "results" / "steer", lambda text: None) as found:
             return found.steer(controller or Nobody(), memory or campaign.always(config))[-1]
 
     @property
     def home(self) -> Path:
         """Where the logs lie."""
-        return self.folder / "results" / "t"
+        return self.folder / "results" / "steer" / "t"
 
     def rows(self, name: str, number: int = 1) -> list[dict[str, Any]]:
         """A JSON lines file of a trial."""

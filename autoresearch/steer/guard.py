@@ -73,8 +73,10 @@ class Vitals(Record):
     smooth: float | None = None
     lowest: float = STATED_FOR * 100
     """Of the smoothed loss."""
+    last: float | None = None
+    """Loss of the update before."""
     noise: float = 0.0
-    """Variance of one loss around the smoothed one."""
+    """Variance of one loss, from the differences of neighbours: what falls steadily is not noise."""
     since: int = 0
     """Updates when the run began, or began anew."""
     high_since: int | None = None
@@ -117,8 +119,8 @@ def _judge(vitals: Vitals, report: Report, limits: Limits) -> Verdict:
     if report.loss is None or not report.is_finite:
         return Verdict("rollback", f"{'loss' if report.loss is None else 'a metric'} is not finite")
     vitals.first = report.loss if vitals.first is None else vitals.first
-    before = report.loss if vitals.smooth is None else vitals.smooth
-    vitals.smooth = SMOOTHING * before + (1 - SMOOTHING) * report.loss
+    before, vitals.last = vitals.last, report.loss
+    vitals.smooth = SMOOTHING * (vitals.smooth or report.loss) + (1 - SMOOTHING) * report.loss
     vitals.lowest = min(vitals.lowest, vitals.smooth)
     excess, (halve_at, high_at) = vitals.smooth - vitals.lowest, thresholds(vitals)
     vitals.high_since = (vitals.high_since or report.updates) if excess > high_at else None
@@ -128,7 +130,8 @@ def _judge(vitals: Vitals, report: Report, limits: Limits) -> Verdict:
         return Verdict("rollback", f"loss {vitals.smooth:.2f} after the warmup, where it began with {vitals.first:.2f}")
     if excess > halve_at:
         return Verdict("halve", f"loss {excess:.2f} above its minimum, limit {halve_at:.2f}")
-    vitals.noise = NOISE_MEMORY * vitals.noise + (1 - NOISE_MEMORY) * (report.loss - before) ** 2
+    step = report.loss - (report.loss if before is None else before)
+    vitals.noise = NOISE_MEMORY * vitals.noise + (1 - NOISE_MEMORY) * step**2 / 2
     return _judge_gradient(vitals, report.grad_norm)
 
 
@@ -178,7 +181,7 @@ def go_back(vitals: Vitals, to: Mark | None, updates: int, lr: float, limits: Li
 def begin_at(vitals: Vitals, to: Mark | None, updates: int) -> None:
     """See the run as it was when a checkpoint was made; None: at its start."""
     vitals.marks = [one for one in vitals.marks if to is not None and one.step <= to.step]
-    vitals.smooth = to.smooth if to else None
+    vitals.smooth, vitals.last = to.smooth if to else None, None
     vitals.lowest = to.lowest if to else STATED_FOR * 100
     vitals.high_since = None
     vitals.since = vitals.since if to else updates
