@@ -1,6 +1,6 @@
 """Guarded rounds against plain cosine at a peak where plain cosine diverges: real training, the same seeds and budget.
 
-    uv run --extra search python benchmarks/steer_campaign.py --peak 60 --seeds 10 --steps 300
+    uv run --extra search python benchmarks/steer_campaign.py --peak 80 --seeds 10 --steps 300
 
 Every run is one of the verbs' own: `steer baseline --plain` without the guard, `steer baseline` and `steer` with it.
 The table goes to stdout; the campaigns lie in `--out` and go on where they were cut off.
@@ -74,7 +74,7 @@ def is_won(row: dict | None, plain: dict | None) -> bool:
 def main() -> None:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description="Guarded rounds against plain cosine, seed by seed.")
-    parser.add_argument("--peak", type=float, default=60.0, help="in multiples of the rates of train.py")
+    parser.add_argument("--peak", type=float, default=80.0, help="in multiples of the rates of train.py")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=300, help="updates of a round")
     parser.add_argument("--budget-s", type=float, help="training seconds as well, whichever ends first")

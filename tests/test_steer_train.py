@@ -12,7 +12,7 @@ from autoresearch.steer.rows import ROLLBACKS, Rollback
 
 STEPS = 80
 SETTINGS = {
-    **{"tag": "t", "rounds": 1, "total_steps": STEPS, "k": 10, "warmup_steps": 0, "lr_init": 60.0, "peaks": [60.0]},
+    **{"tag": "t", "rounds": 1, "total_steps": STEPS, "k": 10, "warmup_steps": 0, "lr_init": 80.0, "peaks": [80.0]},
     **{"plan": {"shape": "cosine", "decay": 1.0, "final": 0.1}, "controller": "none", "workdir": ROOT},
 }
 
@@ -30,7 +30,7 @@ def test_round_ends_well_where_plain_cosine_diverges(environment: dict[str, str]
     assert guarded.result and 1 < guarded.result < 4, "the referee's bits per byte"
     assert guarded.steps <= STEPS and guarded.schedule_report["exhausted"] == "False"
     rates = dict(guarded.lr)
-    assert max(rates.values()) == pytest.approx(60, rel=0.01) and guarded.lr[-1][1] < 0.2 * 60
+    assert max(rates.values()) == pytest.approx(80, rel=0.01) and guarded.lr[-1][1] < 0.2 * 80
     for row in logs.read(tmp_path / "t" / ROLLBACKS, Rollback):
         assert row.lr_planned is None or row.lr_applied == pytest.approx(row.lr_planned)
     assert not list((tmp_path / "t" / "rounds").glob("*/checkpoints")), "what is large is cleared away"
