@@ -47,7 +47,9 @@ class Channel:
     """Commands of this run and branch, each once, at their step."""
 
     def __init__(self) -> None:
-        self.seen, self.seq, self.waiting, self.plan = b"", -1, [], {}
+        self.seen, self.seq = b"", -1
+        self.plan: dict[str, Any] = {}
+        self.waiting: list[dict[str, Any]] = []
         self.acks: list[dict[str, Any]] = []
         self.identity: list[Any] = []
         self.poll(0)
