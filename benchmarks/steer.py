@@ -1,0 +1,147 @@
+"""Does the memory find the best schedules where a high peak failed for another reason? Campaigns on known surfaces.
+
+    uv run --extra search benchmarks/steer.py              # the table, on seeds that nothing was tuned on
+    uv run --extra search benchmarks/steer.py --first 0    # on the seeds that the memory was developed with
+
+Every campaign begins with the history that misled the published controller: three low peaks that decayed well, and the
+peak of the optimum once, without decay, and failing: with a bad result on even seeds, diverged on odd ones. Then each
+memory proposes, one round at a time, up to 30 rounds in all. What counts is the plan that it would report.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from steer_surfaces import FAMILIES, HIGH, LOW, MOST_P_DIVERGE, POINTS, SIGMA_REL, Surface, is_in_region, optimum
+
+from autoresearch.steer import memory, standing
+from autoresearch.steer.features import features_of_plan
+from autoresearch.steer.plan import Plan
+from autoresearch.steer.regions import part_of
+from autoresearch.steer.rows import Final
+from autoresearch.steer.space import Space
+
+ROUNDS = 30
+SEARCHED = 1500  # schedules among which the true optimum is looked for
+FRESH = 1000  # the first seed that nothing was tuned on
+SPACE = Space(LOW, HIGH, lr_start=3e-4)
+PEAK_ALONE = (0,)
+Choose = Callable[[Sequence[Final], random.Random, int], memory.Advice | Plan]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a surface and no memory is told."""
+
+    surface: Surface
+    plan: Plan
+    score: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a campaign went."""
+
+    in_region: bool
+    """The plan that it reports is truly as good as the optimum, within tolerance."""
+    first_in_region: int | None
+    """The first round that was."""
+    regret: float
+    """Of the plan reported, as a share of the optimum's score."""
+    called_bad: int
+    """Rounds before which the part of the peaks that holds the optimum was called bad."""
+    num_diverged: int
+
+
+def curve(plan: Plan) -> np.ndarray:
+    """The learning rates of a plan."""
+    return np.array([plan.lr(place / POINTS) for place in range(1, POINTS + 1)])
+
+
+def draw(family: str, seed: int) -> Truth:
+    """A surface on which the best peak without decay really is worse than the best of the low peaks that decayed."""
+    for attempt in range(100):
+        surface = FAMILIES[family](seed + 10_000 * attempt)
+        rng = random.Random(seed)
+        plans = [SPACE.draw(rng) for _ in range(SEARCHED if family != "modes" else SEARCHED // 3)]
+        number, score = optimum(surface, [curve(plan) for plan in plans])
+        truth = Truth(surface, plans[number], score)
+        *low, failed = (surface.respond(curve(plan))[0] for plan in seed_plans(truth))
+        if failed > min(low) * (1 + 2 * SIGMA_REL):
+            return truth
+    raise ValueError(f"no surface of {family} has the confounding of the published rounds")
+
+
+def seed_plans(truth: Truth) -> list[Plan]:
+    """Low peaks with decay, then the best peak without."""
+    low = [SPACE.plan([0, 0.2, 0.5, 0.2]).model_copy(update=_peak(truth.plan.lr_peak / by)) for by in (8, 4, 2.5)]
+    failing = low[0].model_copy(update={**_peak(truth.plan.lr_peak), "shape": "constant", "final": 0.5})
+    return [*low, failing]
+
+
+def _peak(lr: float) -> dict[str, float]:
+    return {"lr_peak": lr, "lr_start": min(SPACE.lr_start, lr)}
+
+
+def final_of(number: int, plan: Plan, result: float | None, seed: int) -> Final:
+    """The row of a round; a diverged one is cut off halfway."""
+    lr = [(place / 100, plan.lr(place / 100)) for place in range(1, 101)]
+    return Final(
+        round=number, arm="none", seed=seed, status="diverged" if result is None else "ok", plan=plan, result=result,
+        lr=lr if result is not None else lr[:50],
+    )  # fmt: skip
+
+
+def history(truth: Truth, seed: int, rng: random.Random) -> list[Final]:
+    """The rounds that every memory begins with."""
+    rows: list[Final] = []
+    for number, plan in enumerate(seed_plans(truth), 1):
+        score, _ = truth.surface.respond(curve(plan))
+        result = None if number == 4 and seed % 2 else score * (1 + SIGMA_REL * rng.gauss(0, 1))
+        rows.append(final_of(number, plan, result, seed))
+    return rows
+
+
+def by_memory(dims: Sequence[int] = memory.ALL) -> Choose:
+    """The memory, looking at some dimensions."""
+    return lambda finals, rng, num_left: memory.advise(finals, SPACE, rng, num_left, dims)
+
+
+def at_random(finals: Sequence[Final], rng: random.Random, num_left: int) -> memory.Advice | Plan:
+    """No memory; the last rounds repeat the best as the memory does."""
+    due = memory._repeats(finals, num_left)
+    return due[0].plan if due else SPACE.draw(rng)
+
+
+WAYS: dict[str, Choose] = {"memory": by_memory(), "peak alone": by_memory(PEAK_ALONE), "random": at_random}
+
+
+def play(truth: Truth, seed: int, choose: Choose, rounds: int = ROUNDS) -> Outcome:
+    """One campaign."""
+    rng = random.Random(seed)
+    rows = history(truth, seed, rng)
+    frame = memory.frame_of(SPACE)
+    part = part_of(0, features_of_plan(truth.plan).coordinates, frame)
+    called_bad = 0
+    while len(rows) < rounds:
+        answer = choose(rows, rng, rounds - len(rows))
+        if isinstance(answer, memory.Advice):
+            peaks = [one for one in answer.regions if one.dimension == 0]
+            called_bad += peaks[part].is_bad
+        plan = answer if isinstance(answer, Plan) else answer.choices[0].plan
+        rows.append(final_of(len(rows) + 1, plan, truth.surface.run(curve(plan), rng), seed))
+    found = [number for number, row in enumerate(rows, 1) if is_in_region(truth.surface, curve(row.plan), truth.score)]
+    best = (standing.reported(rows) or standing.standings(rows))[0].plan
+    regret = truth.surface.respond(curve(best))[0] / truth.score - 1
+    inside = is_in_region(truth.surface, curve(best), truth.score)
+    return Outcome(inside, found[0] if found else None, regret, called_bad, sum(row.result is None for row in rows))
