@@ -32,7 +32,8 @@ from autoresearch.steer.rows import Final
 from autoresearch.steer.space import Space
 
 ROUNDS = 30
-SEARCHED = 1500  # schedules among which the true optimum is looked for
+SEARCHED = 400  # schedules among which the true optimum is looked for; then around the best, closer and closer
+CLIMBS, CLIMBED = (0.3, 0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02), 60
 FRESH = 1000  # the first seed that nothing was tuned on
 SPACE = Space(LOW, HIGH, lr_start=3e-4)
 PEAK_ALONE = (0,)
@@ -73,13 +74,20 @@ def draw(family: str, seed: int) -> Truth:
     for attempt in range(100):
         surface = FAMILIES[family](seed + 10_000 * attempt)
         rng = random.Random(seed)
-        plans = [SPACE.draw(rng) for _ in range(SEARCHED if family != "modes" else SEARCHED // 3)]
-        number, score = optimum(surface, [curve(plan) for plan in plans])
-        truth = Truth(surface, plans[number], score)
+        truth = best_of(surface, [SPACE.draw(rng) for _ in range(SEARCHED)])
+        for step in CLIMBS:
+            near = [SPACE.near(truth.plan, step, rng) for _ in range(CLIMBED)]
+            truth = best_of(surface, [truth.plan, *near])
         *low, failed = (surface.respond(curve(plan))[0] for plan in seed_plans(truth))
         if failed > min(low) * (1 + 2 * SIGMA_REL):
             return truth
     raise ValueError(f"no surface of {family} has the confounding of the published rounds")
+
+
+def best_of(surface: Surface, plans: Sequence[Plan]) -> Truth:
+    """The truly best of many plans."""
+    number, score = optimum(surface, [curve(plan) for plan in plans])
+    return Truth(surface, plans[number], score)
 
 
 def seed_plans(truth: Truth) -> list[Plan]:
@@ -119,8 +127,8 @@ def by_memory(dims: Sequence[int] = memory.ALL) -> Choose:
 
 def at_random(finals: Sequence[Final], rng: random.Random, num_left: int) -> memory.Advice | Plan:
     """No memory; the last rounds repeat the best as the memory does."""
-    due = memory._repeats(finals, num_left)
-    return due[0].plan if due else SPACE.draw(rng)
+    advice = memory.advise(finals, SPACE, rng, num_left, ())
+    return advice.choices[0].plan if advice.choices[0].kind == "repeat" else SPACE.draw(rng)
 
 
 WAYS: dict[str, Choose] = {"memory": by_memory(), "peak alone": by_memory(PEAK_ALONE), "random": at_random}

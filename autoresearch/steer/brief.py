@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MOST_WORDS = 150
 MOST_UNTRIED = 4
+STEP = 0.25  # of a range: what effects are told for
 
 
 def write(
@@ -46,12 +47,13 @@ def _effects(told: Sequence[Features], credit: Credit) -> list[str]:
     champion = min(told, key=lambda one: one.result or 0.0)
     lines = []
     for dimension in credit.dims:
-        width = credit.frame.high[dimension] - credit.frame.low[dimension]
-        there = list(champion.coordinates)
-        there[dimension] += width / 4
-        mean, doubt = credit.difference(champion.coordinates, tuple(there))  # type: ignore[arg-type]
-        low, high = mean - DOUBT * doubt, mean + DOUBT * doubt
-        lines.append(f"{DIMENSIONS[dimension]} {mean:+.3g} [{low:+.2g}, {high:+.2g}]")
+        low, high = credit.frame.low[dimension], credit.frame.high[dimension]
+        here, there = list(champion.coordinates), list(champion.coordinates)
+        here[dimension] = min(max(here[dimension], low), high - STEP * (high - low))  # the step ends within the range
+        there[dimension] = here[dimension] + STEP * (high - low)
+        mean, doubt = credit.difference(tuple(here), tuple(there))  # type: ignore[arg-type]
+        least, most = mean - DOUBT * doubt, mean + DOUBT * doubt
+        lines.append(f"{DIMENSIONS[dimension]} {mean:+.3g} [{least:+.2g}, {most:+.2g}]")
     return lines
 
 

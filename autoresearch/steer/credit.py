@@ -24,8 +24,8 @@ SQUARES, PRODUCTS = 0.7, 0.5  # prior sd of a curvature and of an interaction, i
 ROLLBACK = 0.5  # prior sd of what a rollback costs, in slopes
 LEVEL = 3.0  # prior sd of the level, in spreads
 BEYOND = 1.5  # half ranges from the middle: what lies further out counts as being there
-LOGIT = (-3.0, 1.5)  # prior mean and sd of the log odds to diverge in the middle of the ranges
-SLOPES = ((2.0, 1.5), (0.5, 0.7), (0.5, 0.7))  # the same for peak, ramp rate and time near the peak, per half range
+LOGIT = (-3.0, 3.0)  # prior mean and sd of the log odds to diverge in the middle of the ranges
+SLOPES = ((8.0, 4.0), (0.5, 1.0), (0.5, 1.0))  # the same for peak, ramp rate and time near the peak, per half range
 NEWTON_STEPS = 30
 
 

@@ -9,9 +9,10 @@ from autoresearch.steer.rows import Final, Trace
 
 NEAR = 0.9  # of the peak counts as being there
 FAR = 0.1  # of the peak: the rise is counted from here
+TAIL = 0.1  # of the run: its end
 WHOLE = 0.97  # of the run: a trace that ends before tells nothing about decay and end
 LEAST_RISE = 0.005  # of the run: a trace has at most 200 points
-GRID = 100
+FALL = 10  # points on the way down
 
 Coordinates = tuple[float, float, float, float]
 """The four dimensions that credit is given to: log_peak, log_ramp_rate, decay_start, tail_ratio."""
@@ -32,7 +33,7 @@ class Features:
     decay_start: float
     """Progress at which the rate was near its peak for the last time; 1 if it never fell."""
     tail_ratio: float
-    """Last rate over the peak."""
+    """Mean rate of the last tenth of the run over the peak: one last update says little, and shapes end differently."""
     alarms: int = 0
     rollbacks: int = 0
     diverged: bool = False
@@ -73,28 +74,42 @@ def features_of_plan(plan: Plan) -> Features:
 
 
 def planned(plan: Plan) -> Trace:
-    """The learning rates of a plan over the whole run."""
-    return [(place / GRID, plan.lr(place / GRID)) for place in range(1, GRID + 1)]
+    """The learning rates of a plan at the few points that a curve linear between them needs."""
+    fall = 1 - plan.cooldown
+    corners = {0.0, plan.warmup, plan.warmup + plan.ramp, *(fall + plan.cooldown * x / FALL for x in range(FALL + 1))}
+    return [(p, plan.lr(p)) for p in sorted(corners)]
 
 
 def _shape(trace: Trace) -> dict[str, float]:
     """The numbers of a curve, linear between its points."""
     peak = max(lr for _, lr in trace)
-    first, last = trace[0][0], trace[-1][0]
+    first, last = trace[0], trace[-1][0]
     up = _first_at(trace, NEAR * peak)
-    fall = last if trace[-1][1] >= NEAR * peak else _first_at(trace[::-1], NEAR * peak)
     rise = max(LEAST_RISE, up - _first_at(trace, FAR * peak))
     steps = list(zip(trace, trace[1:], strict=False))
-    area = sum((q - p) * (a + b) / 2 for (p, a), (q, b) in steps) + first * trace[0][1] / 2
-    near = sum(q - p for (p, a), (q, b) in steps if (a + b) / 2 >= NEAR * peak)
+    area = _area(trace) + first[0] * first[1] / 2
+    tail = _since(trace, last - TAIL)
+    width = tail[-1][0] - tail[0][0]
     return {
         "log_peak": math.log(peak),
         "log_ramp_rate": math.log(math.log(NEAR / FAR) / rise),
-        "near_peak": near,
-        "log_mean": math.log(max(area / last, 1e-12 * peak)),
-        "decay_start": fall,
-        "tail_ratio": trace[-1][1] / peak,
+        "near_peak": sum(q - p for (p, a), (q, b) in steps if (a + b) / 2 >= NEAR * peak),
+        "log_mean": math.log(max(area / last, 1e-12 * peak)) if last > 0 else math.log(peak),
+        "decay_start": last if trace[-1][1] >= NEAR * peak else _first_at(trace[::-1], NEAR * peak),
+        "tail_ratio": (_area(tail) / width if width > 0 else trace[-1][1]) / peak,
     }
+
+
+def _area(trace: Trace) -> float:
+    return sum((q - p) * (a + b) / 2 for (p, a), (q, b) in zip(trace, trace[1:], strict=False))
+
+
+def _since(trace: Trace, begin: float) -> Trace:
+    """The part of a curve from a progress on."""
+    for number, ((p, a), (q, b)) in enumerate(zip(trace, trace[1:], strict=False), 1):
+        if p < begin < q:
+            return [(begin, a + (b - a) * (begin - p) / (q - p)), *trace[number:]]
+    return [point for point in trace if point[0] >= begin]
 
 
 def _first_at(trace: Sequence[tuple[float, float]], level: float) -> float:

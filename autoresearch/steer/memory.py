@@ -19,8 +19,9 @@ from autoresearch.steer.space import Space
 
 FIRST = 5  # rounds that fill the space evenly before the regression is asked
 DRAWN, NEARBY, NUM_BEST = 150, 30, 4  # candidates: anywhere, and near each of the best plans
+BOLD = 2.0  # standard deviations that may be hoped for
 STEPS = (0.05, 0.15, 0.3)  # of a range, around the best plans
-RESERVED = 6  # last rounds of a campaign that repeat its best plans until they are confirmed
+RESERVED = 5  # last rounds of a campaign that repeat its best plans until they are confirmed
 NUM_CHOICES = 3
 
 Kind = Literal["fill", "improve", "contrast", "explore", "repeat", "retreat"]
@@ -92,7 +93,7 @@ def advise(
         pool = Pool.of(finals, space, random, credit, risk)
         regions = regions_of(rounds, frame, credit, [one.coordinates for one in pool.features])
         choices = pool.choices(plateau, len(rounds))
-        choices = [*_repeats(finals, num_left), *choices][:NUM_CHOICES]
+        choices = [*_repeats(finals, num_left, credit), *choices][:NUM_CHOICES]
     text = brief.write(rounds, regions, choices, credit, plateau)
     return Advice(choices, text, plateau, regions, credit)
 
@@ -105,9 +106,9 @@ def propose(finals: Sequence[Final], space: Space, random: Random, num_left: int
 def frame_of(space: Space) -> Frame:
     """The ranges of the coordinates of a space."""
     rate = math.log(NEAR / FAR)
-    slow, fast = space.warmup + space.ramp[1], max(LEAST_RISE, (NEAR - FAR) * space.warmup)
+    slow, fast = space.warmup + space.ramp[1], max(LEAST_RISE, (NEAR - FAR) * space.warmup / 2)
     low = (math.log(space.lr_low), math.log(rate / slow), 1 - space.decay[1], space.final[0])
-    return Frame(low, (math.log(space.lr_high), math.log(rate / fast), 1 - space.decay[0], space.final[1]))
+    return Frame(low, (math.log(space.lr_high), math.log(rate / fast), 1 - space.decay[0], (1 + space.final[1]) / 2))
 
 
 def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -> list[Choice]:
@@ -123,9 +124,15 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
     return [Choice(kind, plan, why, p_diverge=float(p)) for plan, p in zip(plans, chances, strict=True)]
 
 
-def _repeats(finals: Sequence[Final], num_left: int | None) -> list[Choice]:
+def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit) -> list[Choice]:
     """The next repetition that is due, if the end is near enough."""
-    ranked = standing.standings(finals)[: standing.NUM_REPORTED]
+    def shrunk(one: standing.Standing) -> float:
+        """Its mean, drawn towards what the regression expects: a single run that was the best was lucky as well."""
+        mean, error = (float(x[0]) for x in credit.predict([features_of_plan(one.plan).coordinates]))
+        own, other = one.sd**2 / len(one.results), error**2 + credit.sigma**2
+        return (one.mean / own + mean / other) / (1 / own + 1 / other) + one.sd
+
+    ranked = sorted(standing.standings(finals), key=shrunk)[: standing.NUM_REPORTED]
     due = [one for one in ranked if not one.is_confirmed]
     needed = sum(standing.REPEATS - one.num_runs for one in due)
     if num_left is None or not due or num_left > max(needed, RESERVED):
@@ -162,7 +169,7 @@ class Pool:
         mean, error = credit.predict([one.coordinates for one in features])
         ran = [one.coordinates for final in finals if (one := features_of(final)) and one.result is not None]
         p_diverge = risk.predict(features)
-        worth = _improvement(float(credit.predict(ran)[0].min()) - mean, error) * (1 - p_diverge)
+        worth = _improvement(float(credit.predict(ran)[0].min()) - mean, error) * (1 - p_diverge) ** standing.REPEATS
         return Pool(plans, features, len(contrasts), mean, error, p_diverge, np.array(worth))
 
     def choices(self, is_plateau: bool, num_rounds: int) -> list[Choice]:
@@ -173,9 +180,9 @@ class Pool:
         if self.num_contrasts:
             place = int(np.argmax(self.worth[: self.num_contrasts]))
             found.append(self._choice("contrast", place, "the best plan, changed in one dimension alone"))
-        known = np.where(self.p_diverge < 0.5, self.error * (1 - self.p_diverge), 0.0)
-        found.append(self._choice("explore", int(np.argmax(known)), "what is least known of what is likely to survive"))
-        turn = num_rounds % len(found) if is_plateau else 0
+        hope = np.where(self.p_diverge < 0.5, self.mean - BOLD * self.error, np.inf)
+        found.append(self._choice("explore", int(np.argmin(hope)), "the best that may be hoped for where little is known"))
+        turn = (num_rounds // 2) % len(found) if is_plateau and num_rounds % 2 else 0
         return found[turn:] + found[:turn]
 
     def _choice(self, kind: Kind, place: int, why: str) -> Choice:

@@ -54,28 +54,38 @@ def regions_of(
         credit: None: nothing is called bad.
         pool: places all over the ranges, at which the regression is asked for the best that a part may hold.
     """
-    hopes = _hopes(credit, pool) if credit else []
-    told = [one for one in rounds if one.result is not None]
-    champion = min(told, key=lambda one: one.result or 0.0) if told else None
     found = []
     for dimension, parts in enumerate(PARTS):
         low, width = frame.low[dimension], (frame.high[dimension] - frame.low[dimension]) / parts
-        for part in range(parts if width > 0 else 0):
-            inside = [one for one in rounds if part_of(dimension, one.coordinates, frame) == part]
-            is_bad = False
-            if credit and champion and inside and part != part_of(dimension, champion.coordinates, frame):
-                hope = [bound for at, bound in zip(pool, hopes, strict=True) if part_of(dimension, at, frame) == part]
-                alike = [one for one in inside if _differs_alone(one, champion, dimension, frame)]
-                peers = [one for one in told if _differs_alone(one, champion, dimension, frame, same=True)]
-                is_bad = bool(hope) and min(hope) > credit.best and _is_worse(alike, peers, credit.sigma)
-            found.append(Region(dimension, low + part * width, low + (part + 1) * width, len(inside), is_bad))
+        inside: list[list[Features]] = [[] for _ in range(parts)]
+        for one in rounds:
+            inside[part_of(dimension, one.coordinates, frame)].append(one)
+        bad = _bad_parts(dimension, inside, credit, pool) if credit else set()
+        found += [
+            Region(dimension, low + part * width, low + (part + 1) * width, len(inside[part]), part in bad)
+            for part in range(parts if width > 0 else 0)
+        ]
     return found
 
 
-def _hopes(credit: Credit, pool: Sequence[Coordinates]) -> list[float]:
-    """The lowest result that each place may well have."""
+def _bad_parts(
+    dimension: int, inside: Sequence[Sequence[Features]], credit: Credit, pool: Sequence[Coordinates]
+) -> set[int]:
+    """Parts that rounds differing in this dimension alone speak against, and in which the regression has no hope."""
+    told = [one for part in inside for one in part if one.result is not None]
+    champion = min(told, key=lambda one: one.result or 0.0)
+    peers = [one for one in told if _differs_alone(one, champion, dimension, credit.frame, same=True)]
+    bad = set()
+    for number, part in enumerate(inside):
+        alike = [one for one in part if _differs_alone(one, champion, dimension, credit.frame)]
+        if alike and champion not in part and _is_worse(alike, peers, credit.sigma):
+            bad.add(number)
+    if not bad:
+        return bad
+    places = [part_of(dimension, at, credit.frame) for at in pool]
     mean, doubt = credit.predict(pool)
-    return [float(one) for one in mean - DOUBT * doubt]
+    enough = float(credit.predict([champion.coordinates])[0][0]) + 2 * credit.sigma
+    return (bad & {*places}) - {place for place, hope in zip(places, mean - DOUBT * doubt, strict=True) if hope <= enough}
 
 
 def _differs_alone(one: Features, champion: Features, dimension: int, frame: Frame, same: bool = False) -> bool:
