@@ -18,7 +18,7 @@ from autoresearch.steer.rows import Final, Start
 from autoresearch.steer.space import Space
 
 FIRST = 5  # rounds that fill the space evenly before the regression is asked
-DRAWN, NEARBY, NUM_BEST = 150, 30, 4  # candidates: anywhere, and near each of the best plans
+DRAWN, NEARBY, NUM_BEST = 120, 60, 4  # candidates: anywhere, and near each of the best plans
 BOLD = 2.0  # standard deviations that may be hoped for
 STEPS = (0.05, 0.15, 0.3)  # of a range, around the best plans
 RESERVED = 5  # last rounds of a campaign that repeat its best plans until they are confirmed
