@@ -75,3 +75,26 @@ class Plan(Record):
             "shape": "linear" if self.shape == "constant" else self.shape,
             "final": self.final,
         }
+
+    def ahead(self, p: float) -> float:
+        """Highest learning rate from progress `p` on."""
+        return self.lr_peak if p <= 1 - self.cooldown else self.lr(p)
+
+    def scaled(self, factor: float) -> "Plan":
+        """The plan with every learning rate multiplied."""
+        return self.model_copy(update={"lr_start": self.lr_start * factor, "lr_peak": self.lr_peak * factor})
+
+    def decaying_from(self, p: float) -> "Plan":
+        """The plan that begins its decay at `p`, without a jump; itself where it has begun, or nothing has."""
+        if p <= 0 or p >= 1 - self.cooldown:
+            return self
+        warmup, lr_peak = min(self.warmup, p), self.lr(p)
+        return Plan(
+            warmup=warmup,
+            ramp=min(self.ramp, p - warmup),
+            lr_start=min(self.lr_start, lr_peak),
+            lr_peak=lr_peak,
+            decay=1 - p,
+            shape="linear" if self.shape == "constant" else self.shape,
+            final=self.final,
+        )

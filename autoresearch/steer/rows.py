@@ -104,6 +104,8 @@ class Rollback(Record):
     round: int
     arm: str
     seed: int
+    number: int
+    """In its round, from 1."""
     kind: Literal["numeric", "infra"]
     why: str
     step: int
