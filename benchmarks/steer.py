@@ -8,10 +8,7 @@ peak of the optimum once, without decay, and failing: with a bad result on even 
 memory proposes, one round at a time, up to 30 rounds in all. What counts is the plan that it would report.
 """
 
-import argparse
-import json
 import random
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from steer_surfaces import FAMILIES, HIGH, LOW, MOST_P_DIVERGE, POINTS, SIGMA_REL, Surface, is_in_region, optimum
+from steer_surfaces import FAMILIES, HIGH, LOW, POINTS, SIGMA_REL, Surface, is_in_region, optimum
 
 from autoresearch.steer import memory, standing
 from autoresearch.steer.features import features_of_plan

@@ -1,9 +1,10 @@
 """Known response surfaces for steering: what a schedule of learning rates would score, and whether it would diverge.
 
 A schedule is its learning rate at 200 points of progress, so a surface knows nothing of plans or of the memory's
-features. Four families, each drawn anew from a seed: `mean` (the mean rate decides, as in the published rounds), `cliff`
-(the same with divergence right above the optimum), `valley` (a bent valley over peak, decay and end), `modes` (gradient
-descent on a noisy quadratic whose sharpness is highest at the start). Nothing here models a guard or a controller.
+features. Four families, each drawn anew from a seed: `mean` (the mean rate decides, as in the published rounds),
+`cliff` (the same with divergence right above the optimum), `valley` (a bent valley over peak, decay and end), `modes`
+(gradient descent on a noisy quadratic whose sharpness is highest at the start). Nothing here models a guard or a
+controller.
 """
 
 import math

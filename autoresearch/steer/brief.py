@@ -30,7 +30,9 @@ def write(
     head = f"rounds {len(rounds)}, diverged {lost}, best {'none' if best is None else f'{best:.5g}'}"
     if credit:
         head += f", sigma {credit.sigma:.2g}{', plateau' if is_plateau else ''}"
-    proposals = [f"{number}. {choice.kind}: {_plan(choice.plan)}{_expected(choice)}" for number, choice in enumerate(choices)]
+    proposals = [
+        f"{number}. {choice.kind}: {_plan(choice.plan)}{_expected(choice)}" for number, choice in enumerate(choices)
+    ]
     effects = ["effect of +1/4 range on result, 90%:", *_effects(told, credit)] if credit else []
     bad = [f"bad: {one.words}" for one in regions if one.is_bad]
     untried = [one.words for one in regions if not one.num_rounds][:MOST_UNTRIED]

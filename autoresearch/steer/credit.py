@@ -1,7 +1,7 @@
 """Which dimension of a round earned its result: a regression on finished rounds, and a logistic model of divergence.
 
-Both are Bayesian with normal priors: a campaign has fewer rounds than a quadratic in four dimensions has terms, and with
-a prior every effect has an interval from the first round on, wide where nothing was tried. A quadratic is the smallest
+Both are Bayesian with normal priors: a campaign has hardly more rounds than a quadratic in four dimensions has terms, and
+with a prior every effect has an interval from the first round on, wide where nothing was tried. A quadratic is the smallest
 model with an optimum inside the ranges, and its products keep a high peak without decay apart from a high peak. Lost
 rounds have no result that compares, so they speak through the model of divergence alone.
 
@@ -19,10 +19,10 @@ from autoresearch.steer.features import Coordinates, Features
 DIMENSIONS = ("log_peak", "log_ramp_rate", "decay_start", "tail_ratio")
 ALL = (0, 1, 2, 3)
 MISFIT = 0.25  # of the distance to the best result: standard deviation of what the quadratic cannot follow
-AMPLITUDES = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the spread of the results: prior sd of a slope, by marginal likelihood
+AMPLITUDES = (0.1, 0.2, 0.4, 0.8)  # of the spread of the results: prior sd of a slope, by marginal likelihood
 SQUARES, PRODUCTS = 0.7, 0.5  # prior sd of a curvature and of an interaction, in slopes
 ROLLBACK = 0.5  # prior sd of what a rollback costs, in slopes
-LEVEL = 3.0  # prior sd of the level, in spreads
+LEVEL = 1.5  # prior sd of the level, in spreads
 BEYOND = 1.5  # half ranges from the middle: what lies further out counts as being there
 LOGIT = (-3.0, 3.0)  # prior mean and sd of the log odds to diverge in the middle of the ranges
 SLOPES = ((8.0, 4.0), (0.5, 1.0), (0.5, 1.0))  # the same for peak, ramp rate and time near the peak, per half range

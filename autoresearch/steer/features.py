@@ -1,5 +1,6 @@
 """What a round did, in numbers: of the learning rates as they were applied, not as they were planned."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Features:
 
     @property
     def coordinates(self) -> Coordinates:
-        """Of credit. Time near the peak and mean rate follow from these four, so they cannot have credit of their own."""
+        """Of credit; time near the peak and mean rate follow from these four, so they can have none of their own."""
         return self.log_peak, self.log_ramp_rate, self.decay_start, self.tail_ratio
 
 
@@ -63,9 +64,7 @@ def features_of(final: Final) -> Features | None:
     if diverged and not is_whole and seen > 0:
         shape["log_peak"] = math.log(seen)
     result = final.result if final.status == "ok" and final.result is not None and math.isfinite(final.result) else None
-    return Features(
-        **shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks, diverged=diverged, result=result
-    )
+    return Features(**shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks, diverged=diverged, result=result)
 
 
 def features_of_plan(plan: Plan) -> Features:
@@ -86,7 +85,7 @@ def _shape(trace: Trace) -> dict[str, float]:
     first, last = trace[0], trace[-1][0]
     up = _first_at(trace, NEAR * peak)
     rise = max(LEAST_RISE, up - _first_at(trace, FAR * peak))
-    steps = list(zip(trace, trace[1:], strict=False))
+    steps = list(itertools.pairwise(trace))
     area = _area(trace) + first[0] * first[1] / 2
     tail = _since(trace, last - TAIL)
     width = tail[-1][0] - tail[0][0]
@@ -101,12 +100,12 @@ def _shape(trace: Trace) -> dict[str, float]:
 
 
 def _area(trace: Trace) -> float:
-    return sum((q - p) * (a + b) / 2 for (p, a), (q, b) in zip(trace, trace[1:], strict=False))
+    return sum((q - p) * (a + b) / 2 for (p, a), (q, b) in itertools.pairwise(trace))
 
 
 def _since(trace: Trace, begin: float) -> Trace:
     """The part of a curve from a progress on."""
-    for number, ((p, a), (q, b)) in enumerate(zip(trace, trace[1:], strict=False), 1):
+    for number, ((p, a), (q, b)) in enumerate(itertools.pairwise(trace), 1):
         if p < begin < q:
             return [(begin, a + (b - a) * (begin - p) / (q - p)), *trace[number:]]
     return [point for point in trace if point[0] >= begin]

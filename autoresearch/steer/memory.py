@@ -4,14 +4,15 @@ It is stateless: every answer follows from the rows alone, so a campaign that wa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
 from autoresearch.steer import brief, standing
+from autoresearch.steer.config import Config
 from autoresearch.steer.credit import ALL, Credit, Frame, Risk
-from autoresearch.steer.features import LEAST_RISE, NEAR, FAR, Coordinates, Features, features_of, features_of_plan
+from autoresearch.steer.features import FAR, LEAST_RISE, NEAR, Features, features_of, features_of_plan
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.regions import Region, regions_of
 from autoresearch.steer.rows import Final, Start
@@ -98,6 +99,35 @@ def advise(
     return Advice(choices, text, plateau, regions, credit)
 
 
+Choose = Callable[[Advice], tuple[int, str]]
+"""Which of the choices, by its number, and a comment; whoever chooses sees the brief as well."""
+
+
+def remember(config: Config, choose: Choose | None = None) -> Callable[[Sequence[Final]], Start]:
+    """The memory of a campaign: the first round begins as its configuration says, each later one as the rounds before.
+
+    Args:
+        choose: may take another than the first choice; whatever it raises is its caller's.
+    """
+    space = space_of(config)
+
+    def begin(finals: Sequence[Final]) -> Start:
+        if not finals:
+            return Start(plan=config.opening(), memory={"kind": "fill", "why": "the plan of the configuration"})
+        random = Random(f"{config.seed} {len(finals)}")  # of the round, so that a repeated call says the same
+        advice = advise(finals, space, random, config.rounds - len(finals))
+        return advice.start(*choose(advice)) if choose else advice.start()
+
+    return begin
+
+
+def space_of(config: Config) -> Space:
+    """The plans that a configuration allows; without floor and ceiling, from half of `lr_init` to 32 times."""
+    opening = config.opening()
+    low, high = config.lr_floor or config.lr_init / 2, config.lr_ceil or 32 * config.lr_init
+    return Space(min(low, high), high, lr_start=min(config.lr_init, high), warmup=opening.warmup)
+
+
 def propose(finals: Sequence[Final], space: Space, random: Random, num_left: int | None = None) -> Start:
     """The next plan, the brief and the reasons; arguments as of `advise`."""
     return advise(finals, space, random, num_left).start()
@@ -118,7 +148,10 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
     kind, why = "fill", "the space is filled evenly first"
     if lost and len(lost) == len(rounds):
         top = max(space.lr_low, math.exp(min(lost)) / 2)
-        plans = [space.plan([space.places(plan.model_copy(update={"lr_peak": top}))[0], *space.places(plan)[1:]]) for plan in plans]
+        plans = [
+            space.plan([space.places(plan.model_copy(update={"lr_peak": top}))[0], *space.places(plan)[1:]])
+            for plan in plans
+        ]
         kind, why = "retreat", "every round so far diverged: half the lowest peak that did"
     chances = risk.predict([features_of_plan(plan) for plan in plans])
     return [Choice(kind, plan, why, p_diverge=float(p)) for plan, p in zip(plans, chances, strict=True)]
@@ -126,6 +159,7 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
 
 def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit) -> list[Choice]:
     """The next repetition that is due, if the end is near enough."""
+
     def shrunk(one: standing.Standing) -> float:
         """Its mean, drawn towards what the regression expects: a single run that was the best was lucky as well."""
         mean, error = (float(x[0]) for x in credit.predict([features_of_plan(one.plan).coordinates]))
@@ -176,12 +210,16 @@ class Pool:
         """The best to improve, to contrast and to explore; on a plateau they take turns to be the first."""
         import numpy as np
 
-        found = [self._choice("improve", int(np.argmax(self.worth)), "the largest expected gain, weighed by P(diverge)")]
+        found = [
+            self._choice("improve", int(np.argmax(self.worth)), "the largest expected gain, weighed by P(diverge)")
+        ]
         if self.num_contrasts:
             place = int(np.argmax(self.worth[: self.num_contrasts]))
             found.append(self._choice("contrast", place, "the best plan, changed in one dimension alone"))
         hope = np.where(self.p_diverge < 0.5, self.mean - BOLD * self.error, np.inf)
-        found.append(self._choice("explore", int(np.argmin(hope)), "the best that may be hoped for where little is known"))
+        found.append(
+            self._choice("explore", int(np.argmin(hope)), "the best that may be hoped for where little is known")
+        )
         turn = (num_rounds // 2) % len(found) if is_plateau and num_rounds % 2 else 0
         return found[turn:] + found[:turn]
 

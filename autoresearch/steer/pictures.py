@@ -91,7 +91,9 @@ def landscape_picture(rounds: Sequence[Final], baselines: Sequence[Final], title
     _crosses(axes, [peak for peak, one in tried if standing.result_of(one) is None], top)
     peaks = [peak for peak, _ in tried] + [one.plan.lr_peak for one in baselines]
     for number, (low, high) in enumerate(_gaps([peak for peak, _ in tried], peaks)):
-        axes.axvspan(low, high, color=ORANGE, alpha=0.13, linewidth=0, label=None if number else "never tried by a round")
+        axes.axvspan(
+            low, high, color=ORANGE, alpha=0.13, linewidth=0, label=None if number else "never tried by a round"
+        )
     if peaks:
         axes.set_xscale("log")
     _name(axes, "peak learning rate", _metric([*rounds, *baselines]))
@@ -189,7 +191,9 @@ def _crosses(axes: Any, places: Sequence[float], top: float, color: str = RED) -
     """What has no result, at the upper edge."""
     known = axes.get_legend_handles_labels()[1]
     label = None if "no result" in known or not places else "no result"
-    axes.plot(list(places), [top] * len(places), "x", color=color, markersize=8, markeredgewidth=2, zorder=6, label=label)
+    axes.plot(
+        list(places), [top] * len(places), "x", color=color, markersize=8, markeredgewidth=2, zorder=6, label=label
+    )
 
 
 def _curve(axes: Any, rows: Sequence[Final], top: float, color: str, name: str) -> None:
@@ -197,7 +201,11 @@ def _curve(axes: Any, rows: Sequence[Final], top: float, color: str, name: str) 
     by_peak: dict[float, list[Final]] = {}
     for one in rows:
         by_peak.setdefault(one.plan.lr_peak, []).append(one)
-    means = [(peak, statistics.fmean(standing.scored(runs))) for peak, runs in sorted(by_peak.items()) if standing.scored(runs)]
+    means = [
+        (peak, statistics.fmean(standing.scored(runs)))
+        for peak, runs in sorted(by_peak.items())
+        if standing.scored(runs)
+    ]
     axes.plot(
         [peak for peak, _ in means], [min(mean, top) for _, mean in means], color=color, linewidth=1.6, marker=".",
         label=name,

@@ -1,8 +1,8 @@
 """The parts of each dimension: never tried, tried, or bad.
 
-A part is called bad only on the word of rounds that equal the best one in every other dimension, so that a high peak that
-failed without decay says nothing of high peaks. What is called bad is told to a controller that reads, and excludes
-nothing from being proposed.
+A part is called bad only on the word of rounds that equal the best one in every other dimension, so that a high peak
+that failed without decay says nothing of high peaks. What is called bad is told to a controller that reads, and
+excludes nothing from being proposed.
 """
 
 import math
@@ -85,7 +85,9 @@ def _bad_parts(
     places = [part_of(dimension, at, credit.frame) for at in pool]
     mean, doubt = credit.predict(pool)
     enough = float(credit.predict([champion.coordinates])[0][0]) + 2 * credit.sigma
-    return (bad & {*places}) - {place for place, hope in zip(places, mean - DOUBT * doubt, strict=True) if hope <= enough}
+    return (bad & {*places}) - {
+        place for place, hope in zip(places, mean - DOUBT * doubt, strict=True) if hope <= enough
+    }
 
 
 def _differs_alone(one: Features, champion: Features, dimension: int, frame: Frame, same: bool = False) -> bool:

@@ -7,8 +7,8 @@ from random import Random
 
 from autoresearch.steer.plan import LEAST_DECAY, MOST_FINAL, Plan, Shape
 
-# Fractional parts of multiples of these fill four dimensions evenly however many are taken: powers of the inverse of the
-# positive root of x^5 = x + 1 (Roberts 2018).
+# Fractional parts of multiples of these fill four dimensions evenly however many are taken: powers of the inverse of
+# the positive root of x^5 = x + 1 (Roberts 2018).
 ALPHAS = tuple(1.1673039782614187**-power for power in (1, 2, 3, 4))
 
 
