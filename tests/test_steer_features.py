@@ -12,7 +12,7 @@ def test_features_of_a_round_that_kept_to_its_plan_are_those_of_the_plan():
     found, meant = features_of(row()), features_of_plan(plan())
     assert found
     for name in ("log_peak", "near_peak", "log_mean", "decay_start", "tail_ratio"):
-        assert getattr(found, name) == pytest.approx(getattr(meant, name), abs=0.02), name
+        assert getattr(found, name) == pytest.approx(getattr(meant, name), abs=0.03), name
     assert found.log_ramp_rate == pytest.approx(meant.log_ramp_rate, abs=0.15)  # the trace has a point per hundredth
     assert found.result == 1.2 and not found.diverged
 

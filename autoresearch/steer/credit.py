@@ -1,9 +1,9 @@
 """Which dimension of a round earned its result: a regression on finished rounds, and a logistic model of divergence.
 
-Both are Bayesian with normal priors: a campaign has hardly more rounds than a quadratic in four dimensions has terms, and
-with a prior every effect has an interval from the first round on, wide where nothing was tried. A quadratic is the smallest
-model with an optimum inside the ranges, and its products keep a high peak without decay apart from a high peak. Lost
-rounds have no result that compares, so they speak through the model of divergence alone.
+Both are Bayesian with normal priors: a campaign has hardly more rounds than a quadratic in four dimensions has terms,
+and with a prior every effect has an interval from the first round on, wide where nothing was tried. A quadratic is the
+smallest model with an optimum inside the ranges, and its products keep a high peak without decay apart from others.
+Lost rounds have no result that compares, so they speak through the model of divergence alone.
 
 What it does not cover: an effect is of what was tried, over the ranges of the campaign; far from the best result the
 quadratic is only a trend, so such results count less.
@@ -25,7 +25,7 @@ ROLLBACK = 0.5  # prior sd of what a rollback costs, in slopes
 LEVEL = 1.5  # prior sd of the level, in spreads
 BEYOND = 1.5  # half ranges from the middle: what lies further out counts as being there
 LOGIT = (-3.0, 3.0)  # prior mean and sd of the log odds to diverge in the middle of the ranges
-SLOPES = ((8.0, 4.0), (0.5, 1.0), (0.5, 1.0))  # the same for peak, ramp rate and time near the peak, per half range
+SLOPES = ((12.0, 6.0), (2.0, 2.0), (0.5, 1.0))  # the same for peak, ramp rate and time near the peak, per half range
 NEWTON_STEPS = 30
 
 

@@ -39,9 +39,8 @@ def compare(
         confirmed = {name: [plan_facts(one) for one in found] for name, found in plans.items()}
         terminal.print_json({"seconds": seconds, "tracks": facts, "contrasts": against, "confirmed": confirmed})
         return
-    print(
-        f"{'campaign':<20} {'arm':<20} {'seed':>5} {'rounds':>6} {'lost':>5} {'seconds':>9} {'best':>10} {'best at ' + f'{seconds:.0f} s':>16}"
-    )
+    at = f"best at {seconds:.0f} s"
+    print(f"{'campaign':<20} {'arm':<20} {'seed':>5} {'rounds':>6} {'lost':>5} {'seconds':>9} {'best':>10} {at:>16}")
     for one in tracks:
         facts = facts_of(one, seconds)
         print(
