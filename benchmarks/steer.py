@@ -8,7 +8,10 @@ peak of the optimum once, without decay, and failing: with a bad result on even 
 memory proposes, one round at a time, up to 30 rounds in all. What counts is the plan that it would report.
 """
 
+import argparse
+import json
 import random
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -150,3 +153,69 @@ def play(truth: Truth, seed: int, choose: Choose, rounds: int = ROUNDS) -> Outco
     regret = truth.surface.respond(curve(best))[0] / truth.score - 1
     inside = is_in_region(truth.surface, curve(best), truth.score)
     return Outcome(inside, found[0] if found else None, regret, called_bad, sum(row.result is None for row in rows))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    family: str
+    way: str
+    campaigns: int
+    in_region: int
+    """Campaigns whose reported plan lies in the optimum's region."""
+    ever: int
+    """Campaigns in which any round did."""
+    first: float | None
+    """Median of the first such round."""
+    regret: float
+    """Median, as a share of the optimum's score."""
+    worst: float
+    called_bad: int
+    """Campaigns in which the optimum's part of the peaks was ever called bad."""
+    diverged: float
+    """Mean number of rounds."""
+
+
+def summary(family: str, way: str, outcomes: Sequence[Outcome]) -> Row:
+    """Campaigns of one kind."""
+    first = [one.first_in_region for one in outcomes if one.first_in_region is not None]
+    regrets = [one.regret for one in outcomes]
+    return Row(
+        family, way, len(outcomes), sum(one.in_region for one in outcomes), len(first),
+        statistics.median(first) if first else None, statistics.median(regrets), max(regrets),
+        sum(one.called_bad > 0 for one in outcomes), statistics.fmean(one.num_diverged for one in outcomes),
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Play and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--first", type=int, default=FRESH, help="first seed")
+    parser.add_argument("--seeds", type=int, default=10, help="campaigns of each kind")
+    parser.add_argument("--families", default=",".join(FAMILIES), help="of surfaces, with commas")
+    parser.add_argument("--quick", action="store_true", help="two families, three seeds, without random")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    families = ["mean", "valley"] if options.quick else options.families.split(",")
+    ways = [way for way in WAYS if way != "random"] if options.quick else list(WAYS)
+    seeds = range(options.first, options.first + (3 if options.quick else options.seeds))
+    rows = []
+    for family in families:
+        truths = {seed: draw(family, seed) for seed in seeds}
+        rows += [summary(family, way, [play(truths[seed], seed, WAYS[way]) for seed in seeds]) for way in ways]
+    if options.json:
+        print(json.dumps([vars(row) for row in rows], indent=1))
+        return
+    print("| surface | memory | reported in the region | any round in it | first round in it | regret, median | worst "
+          "| region called bad | diverged rounds |")  # fmt: skip
+    print("|---" * 9 + "|")
+    for row in rows:
+        print(
+            f"| {row.family} | {row.way} | {row.in_region} of {row.campaigns} | {row.ever} | {row.first or '-'} "
+            f"| {100 * row.regret:.2f}% | {100 * row.worst:.2f}% | {row.called_bad} | {row.diverged:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
