@@ -11,6 +11,7 @@ from autoresearch.steer.config import Config
 
 def load(tmp_path: Path, text: str, **variables: str) -> Config:
     (tmp_path / "c.yaml").write_text(text)
+    (tmp_path / "train.py").touch()
     return config.load(tmp_path / "c.yaml", variables)
 
 
@@ -57,6 +58,11 @@ def test_mistakes_are_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(BadConfig) as caught:
         load(tmp_path, text)
     assert words in str(caught.value)
+
+
+def test_command_that_is_elsewhere_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"command names none\.py, which must lie in"):
+        load(tmp_path, "{tag: a, command: ['{python}', none.py]}")
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -134,6 +134,15 @@ def test_crash_without_a_checkpoint_begins_anew_with_what_is_left(desk: Desk, mo
     assert [p for p, _ in final.lr] == sorted(p for p, _ in final.lr)
 
 
+def test_seconds_end_a_round_decayed_whatever_the_pace(desk: Desk) -> None:
+    desk.settings = {"total_steps": None, "budget_s": 1.5, "warmup_steps": 0, "k": 10}
+    final = desk.run(mode="explode", at=60, pace_s=0.006)
+    assert (final.status, final.num_rollbacks) == ("ok", 1)
+    rows = desk.rows("trace.jsonl")
+    assert rows[-1]["p"] > 0.95 and desk.rates()[-1] < 0.1
+    assert [row["p"] for row in rows] == sorted(row["p"] for row in rows), "time is not given back"
+
+
 def test_loss_that_is_not_finite_stops_the_trainer_at_once(desk: Desk) -> None:
     final = desk.run(mode="nan", at=75, pace_s=0.01)
     (row,) = desk.rollbacks()

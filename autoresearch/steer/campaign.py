@@ -22,7 +22,7 @@ from autoresearch.steer.rows import Final, Start
 from autoresearch.steer.state import State
 
 PINS = "config.json"
-FREE = {"rounds", "peaks", "repeats", "llm", "device", "backoff_s", "round_s"}  # may change while a campaign goes on
+FREE = {"rounds", "peaks", "repeats", "device", "backoff_s", "round_s"}  # may change while a campaign goes on
 BASELINES: dict[str, dict[str, Any]] = {
     "cosine10": {"shape": "cosine", "final": 0.1},
     "cosine0": {"shape": "cosine", "final": 0.0},
@@ -157,7 +157,7 @@ def pin(config: Config, path: Path) -> None:
     now = config.model_dump_json(exclude=FREE, indent=1)
     then = files.read_text(path)
     if not then:
-        files.write(path, now)
+        files.replace(path, now, is_durable=True)
     elif then != now:
         changed = sorted(set(now.splitlines()) - set(then.splitlines()))
         raise BadConfig(

@@ -161,7 +161,11 @@ def load(path: Path, variables: Mapping[str, str]) -> Config:
         raise BadConfig(f"{path}:\n{found}") from error
     folder = path.parent.resolve()
     paths = {"workdir": folder / config.workdir, "replay": config.replay and folder / config.replay}
-    return config.model_copy(update=paths)
+    placed = config.model_copy(update=paths)
+    for word in placed.command:
+        if word.endswith((".py", ".sh")) and not (placed.workdir / word).is_file():
+            raise BadConfig(f"{path}: command names {word}, which must lie in {placed.workdir}; set workdir")
+    return placed
 
 
 def _in_words(fault: Any) -> str:

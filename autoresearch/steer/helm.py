@@ -30,6 +30,8 @@ class Helm:
         """What its optimizer had when it did."""
         self.said: Said | None = None
         """The question that is open."""
+        self.asked: Row | None = None
+        """The report that it was asked at."""
 
     def begin(self) -> None:
         """Put the plan where the next process finds it first."""
@@ -52,7 +54,9 @@ class Helm:
     def note(self, ack: Ack) -> None:
         """A command has taken effect."""
         now = self.now
-        self.in_force = now.plan = now.sent[ack.seq]
+        self.in_force = now.sent[ack.seq]
+        if not any(one.source == "guard" and one.seq > ack.seq for one in now.open):
+            now.plan = self.in_force  # else the cut that is under way stays what the next process begins with
         self.first_lr = self.applied(ack.lr) if self.first_lr is None else self.first_lr
         for decision in [one for one in now.open if one.seq == ack.seq]:
             decision.applied_step, decision.lr_applied = ack.step, self.applied(ack.lr)
@@ -140,6 +144,7 @@ class Helm:
         if answer.action == "abort":
             self.settle(decision)
             return Turn("aborted", f"the controller gave up: {answer.reason}")
+        assert self.asked
         p = min(1.0, self.progress_at(self.asked, view.effective_step))
         lr, decision.effective_step = plan.lr(p), view.effective_step
         if answer.action == "decay":

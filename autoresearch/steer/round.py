@@ -17,7 +17,7 @@ from autoresearch.steer.exits import Turn
 from autoresearch.steer.guard import Mark, Report
 from autoresearch.steer.helm import Helm
 from autoresearch.steer.logs import Logs
-from autoresearch.steer.rows import Final, Rollback
+from autoresearch.steer.rows import Final, Rollback, RoundStatus
 from autoresearch.steer.state import State, thinned
 from autoresearch.steer.wire import Row, Wire
 
@@ -27,6 +27,12 @@ TOLERANCE = 1e-3  # of the rate in the optimizer, relative
 OBEYS_WITHIN = 3  # updates
 LEAST_STEPS = 10  # that must be left to begin anew
 LEAST_LEFT = 0.02  # of the budget, likewise
+OUTCOMES: dict[str, RoundStatus] = {
+    "numeric": "diverged",
+    "aborted": "aborted",
+    "budget": "budget",
+    "disobeys": "infra_fail",
+}
 
 
 class Round:
@@ -173,7 +179,7 @@ class Round:
         elif turn.kind == "infra":
             self.begin_again(turn.why, is_counted)
         else:
-            now.status = {"numeric": "diverged", "disobeys": "infra_fail"}.get(turn.kind, turn.kind)  # type: ignore
+            now.status = OUTCOMES[turn.kind]
             now.why = turn.why
         self.save()
 

@@ -1,6 +1,5 @@
 """What is known of a round that runs; on disk before anything is done that depends on it."""
 
-import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -126,8 +125,4 @@ def load(folder: Path) -> State | None:
 
 def save(folder: Path, state: State) -> None:
     """Replace the state on disk in one step."""
-    aside = folder / f".{NAME}"
-    with files.create(aside) as file:
-        file.write(state.model_dump_json().encode())
-        os.fsync(file.fileno())
-    os.replace(aside, folder / NAME)
+    files.replace(folder / NAME, state.model_dump_json(), is_durable=True)

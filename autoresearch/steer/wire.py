@@ -92,9 +92,7 @@ class Wire:
 
     def send(self, command: dict[str, Any]) -> None:
         """Put a command in the place of the one before."""
-        path, aside = self.folder / CONTROL, self.folder / f".{CONTROL}"
-        files.write(aside, json.dumps(command) + "\n")
-        os.replace(aside, path)
+        files.replace(self.folder / CONTROL, json.dumps(command) + "\n")
 
 
 def _end_of_lines(path: Path) -> int:
