@@ -29,7 +29,7 @@ def steps(credit: Credit) -> dict[str, tuple[float, float]]:
         here = [(low + high) / 2 for low, high in zip(FRAME.low, FRAME.high, strict=True)]
         there = list(here)
         there[dimension] += (FRAME.high[dimension] - FRAME.low[dimension]) / 4
-        found[name] = credit.difference(tuple(here), tuple(there))
+        found[name] = credit.difference(tuple(here), tuple(there))  # type: ignore[arg-type]
     return found
 
 

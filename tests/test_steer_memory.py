@@ -153,14 +153,12 @@ def test_memory_hands_the_choice_to_whoever_chooses():
 
 @pytest.mark.slow
 def test_memory_finds_the_optimum_where_a_high_peak_failed_for_another_reason():
-    """Seeds of the test alone; the table of benchmarks/steer.py has more of them."""
+    """Six campaigns, on seeds that the memory was developed with; the table of fresh ones is in docs/steer.md."""
     command = [sys.executable, str(ROOT / "benchmarks" / "steer.py"), "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = {(one["family"], one["way"]): one for one in json.loads(done.stdout)}
-    for (family, way), one in rows.items():
-        assert one["called_bad"] == 0 or way != "memory", family
-    memory_found, alone_found = (
-        sum(one["in_region"] for (_, name), one in rows.items() if name == way) for way in ("memory", "peak alone")
-    )
-    num = sum(one["campaigns"] for (_, name), one in rows.items() if name == "memory")
-    assert memory_found >= 0.9 * num and memory_found > alone_found
+    rows = json.loads(done.stdout)
+    memory_rows, alone_rows = ([one for one in rows if one["way"] == way] for way in ("memory", "peak alone"))
+    assert sum(one["campaigns"] for one in memory_rows) == 6
+    assert sum(one["called_bad"] for one in memory_rows) == 0
+    found = sum(one["in_region"] for one in memory_rows)
+    assert found == 6 and found > sum(one["in_region"] for one in alone_rows)

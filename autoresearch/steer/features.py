@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import Final, Trace
@@ -62,14 +62,16 @@ def features_of(final: Final) -> Features | None:
     is_whole = final.status == "ok" and bool(trace) and trace[-1][0] >= WHOLE and seen > 0
     shape = _shape(trace if is_whole else planned(final.plan))
     if diverged and not is_whole and seen > 0:
-        shape["log_peak"] = math.log(seen)
+        shape = replace(shape, log_peak=math.log(seen))
     result = final.result if final.status == "ok" and final.result is not None and math.isfinite(final.result) else None
-    return Features(**shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks, diverged=diverged, result=result)
+    return replace(
+        shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks, diverged=diverged, result=result
+    )  # fmt: skip
 
 
 def features_of_plan(plan: Plan) -> Features:
     """What a plan would do if nothing came between."""
-    return Features(**_shape(planned(plan)))
+    return _shape(planned(plan))
 
 
 def planned(plan: Plan) -> Trace:
@@ -79,7 +81,7 @@ def planned(plan: Plan) -> Trace:
     return [(p, plan.lr(p)) for p in sorted(corners)]
 
 
-def _shape(trace: Trace) -> dict[str, float]:
+def _shape(trace: Trace) -> Features:
     """The numbers of a curve, linear between its points."""
     peak = max(lr for _, lr in trace)
     first, last = trace[0], trace[-1][0]
@@ -89,14 +91,14 @@ def _shape(trace: Trace) -> dict[str, float]:
     area = _area(trace) + first[0] * first[1] / 2
     tail = _since(trace, last - TAIL)
     width = tail[-1][0] - tail[0][0]
-    return {
-        "log_peak": math.log(peak),
-        "log_ramp_rate": math.log(math.log(NEAR / FAR) / rise),
-        "near_peak": sum(q - p for (p, a), (q, b) in steps if (a + b) / 2 >= NEAR * peak),
-        "log_mean": math.log(max(area / last, 1e-12 * peak)) if last > 0 else math.log(peak),
-        "decay_start": last if trace[-1][1] >= NEAR * peak else _first_at(trace[::-1], NEAR * peak),
-        "tail_ratio": (_area(tail) / width if width > 0 else trace[-1][1]) / peak,
-    }
+    return Features(
+        log_peak=math.log(peak),
+        log_ramp_rate=math.log(math.log(NEAR / FAR) / rise),
+        near_peak=sum(q - p for (p, a), (q, b) in steps if (a + b) / 2 >= NEAR * peak),
+        log_mean=math.log(max(area / last, 1e-12 * peak)) if last > 0 else math.log(peak),
+        decay_start=last if trace[-1][1] >= NEAR * peak else _first_at(trace[::-1], NEAR * peak),
+        tail_ratio=(_area(tail) / width if width > 0 else trace[-1][1]) / peak,
+    )
 
 
 def _area(trace: Trace) -> float:

@@ -94,7 +94,7 @@ def advise(
         pool = Pool.of(finals, space, random, credit, risk)
         regions = regions_of(rounds, frame, credit, [one.coordinates for one in pool.features])
         choices = pool.choices(plateau, len(rounds))
-        choices = [*_repeats(finals, num_left, credit), *choices][:NUM_CHOICES]
+        choices = [*_repeats(finals, num_left, credit, risk), *choices][:NUM_CHOICES]
     text = brief.write(rounds, regions, choices, credit, plateau)
     return Advice(choices, text, plateau, regions, credit)
 
@@ -145,7 +145,8 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
     """Before there is enough to learn from: fill the space; where all was lost, with half the lowest peak lost."""
     lost = [one.log_peak for one in rounds if one.diverged]
     plans = [space.spread(len(rounds) + number) for number in range(NUM_CHOICES)]
-    kind, why = "fill", "the space is filled evenly first"
+    kind: Kind = "fill"
+    why = "the space is filled evenly first"
     if lost and len(lost) == len(rounds):
         top = max(space.lr_low, math.exp(min(lost)) / 2)
         plans = [
@@ -157,16 +158,22 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
     return [Choice(kind, plan, why, p_diverge=float(p)) for plan, p in zip(plans, chances, strict=True)]
 
 
-def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit) -> list[Choice]:
+def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit, risk: Risk) -> list[Choice]:
     """The next repetition that is due, if the end is near enough."""
+    found = standing.standings(finals)
+    worst = max(standing.scored(finals))
 
     def shrunk(one: standing.Standing) -> float:
-        """Its mean, drawn towards what the regression expects: a single run that was the best was lucky as well."""
-        mean, error = (float(x[0]) for x in credit.predict([features_of_plan(one.plan).coordinates]))
+        """Its mean, drawn towards what the regression expects, because a single run that was the best was lucky as
+        well; and weighed with the worst result by the probability to diverge, as a lost repetition will be."""
+        features = features_of_plan(one.plan)
+        mean, error = (float(x[0]) for x in credit.predict([features.coordinates]))
         own, other = one.sd**2 / len(one.results), error**2 + credit.sigma**2
-        return (one.mean / own + mean / other) / (1 / own + 1 / other) + one.sd
+        expected = (one.mean / own + mean / other) / (1 / own + 1 / other)
+        p_diverge = float(risk.predict([features])[0])
+        return expected + one.sd + p_diverge * max(0.0, worst - expected)
 
-    ranked = sorted(standing.standings(finals), key=shrunk)[: standing.NUM_REPORTED]
+    ranked = sorted(found, key=shrunk)[: standing.NUM_REPORTED]
     due = [one for one in ranked if not one.is_confirmed]
     needed = sum(standing.REPEATS - one.num_runs for one in due)
     if num_left is None or not due or num_left > max(needed, RESERVED):

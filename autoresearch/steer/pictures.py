@@ -79,7 +79,7 @@ def traces_picture(rounds: Sequence[Final], title: str) -> bytes:
 def landscape_picture(rounds: Sequence[Final], baselines: Sequence[Final], title: str) -> bytes:
     """Peak against result: rounds colored by their number, baselines as curves, peaks that were never tried shaded."""
     sheet = Sheet(f"{title}: peak against result", [*rounds, *baselines])
-    tried = [(math.exp(one.log_peak), final) for final in rounds if (one := features_of(final))]
+    tried = [(math.exp(found.log_peak), one) for one in rounds if (found := features_of(one))]
     for color, track in zip(LINES, tracks_of({"": baselines}), strict=False):
         by_peak: dict[float, list[Final]] = {}
         for one in track.finals:
@@ -110,7 +110,7 @@ def landscape_picture(rounds: Sequence[Final], baselines: Sequence[Final], title
 def head_to_head_picture(rounds: Sequence[Final], baselines: Sequence[Final], title: str) -> bytes:
     """For each peak of the baselines, each baseline and the rounds of about the same peak, beside each other."""
     sheet = Sheet(f"{title}: at the same peak", [*rounds, *baselines])
-    tried = [(one.log_peak, final) for final in rounds if (one := features_of(final))]
+    tried = [(found.log_peak, one) for one in rounds if (found := features_of(one))]
     peaks = sorted({one.plan.lr_peak for one in baselines})
     arms = [*dict.fromkeys(one.arm for one in baselines), *dict.fromkeys(one.arm for one in rounds)]
     width = 0.7 / max(1, len(arms))

@@ -1,7 +1,7 @@
 """steer compare: campaigns side by side."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,10 +34,16 @@ def compare(
     contrasts = comparing.contrasts_of(tracks, of or next(iter(arms), ""))
     plans = {f"{one.tag} {one.arm}": standing.reported(one.finals) for one in tracks}
     if as_json:
-        facts = [facts_of(one, seconds) for one in tracks]
-        against = [vars(one) | {"mean": one.mean, "error": one.error, "p_better": one.p_better} for one in contrasts]
-        confirmed = {name: [plan_facts(one) for one in found] for name, found in plans.items()}
-        terminal.print_json({"seconds": seconds, "tracks": facts, "contrasts": against, "confirmed": confirmed})
+        terminal.print_json(
+            {
+                "seconds": seconds,
+                "tracks": [facts_of(one, seconds) for one in tracks],
+                "contrasts": [
+                    vars(one) | {"mean": one.mean, "error": one.error, "p_better": one.p_better} for one in contrasts
+                ],
+                "confirmed": {name: [plan_facts(one) for one in found] for name, found in plans.items()},
+            }
+        )
         return
     at = f"best at {seconds:.0f} s"
     print(f"{'campaign':<20} {'arm':<20} {'seed':>5} {'rounds':>6} {'lost':>5} {'seconds':>9} {'best':>10} {at:>16}")
@@ -91,7 +97,7 @@ def words_of(against: comparing.Contrast) -> str:
     return f"{against.arm} against {against.other}: {against.mean:+.5f}{doubt}, better in {wins} of {num} seeds"
 
 
-def tell_confirmed(plans: dict[str, Sequence[standing.Standing]]) -> None:
+def tell_confirmed(plans: Mapping[str, Sequence[standing.Standing]]) -> None:
     """The plans that may be reported, by mean + 1 sd."""
     for name, found in plans.items():
         for one in found:
