@@ -34,7 +34,7 @@ from autoresearch.steer.space import Space
 ROUNDS = 30
 SEARCHED = 400  # schedules among which the true optimum is looked for; then around the best, closer and closer
 CLIMBS, CLIMBED = (0.3, 0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02), 60
-FRESH = 2000  # the first seed that nothing was tuned on
+FRESH = 1000  # the first seed that nothing was tuned on
 SPACE = Space(LOW, HIGH, lr_start=3e-4)
 PEAK_ALONE = (0,)
 Choose = Callable[[Sequence[Final], random.Random, int], memory.Advice | Plan]

@@ -94,7 +94,7 @@ def advise(
         pool = Pool.of(finals, space, random, credit, risk)
         regions = regions_of(rounds, frame, credit, [one.coordinates for one in pool.features])
         choices = pool.choices(plateau, len(rounds))
-        choices = [*_repeats(finals, num_left, credit, risk), *choices][:NUM_CHOICES]
+        choices = [*_repeats(finals, num_left, credit), *choices][:NUM_CHOICES]
     text = brief.write(rounds, regions, choices, credit, plateau)
     return Advice(choices, text, plateau, regions, credit)
 
@@ -158,22 +158,16 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
     return [Choice(kind, plan, why, p_diverge=float(p)) for plan, p in zip(plans, chances, strict=True)]
 
 
-def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit, risk: Risk) -> list[Choice]:
+def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit) -> list[Choice]:
     """The next repetition that is due, if the end is near enough."""
-    found = standing.standings(finals)
-    worst = max(standing.scored(finals))
 
     def shrunk(one: standing.Standing) -> float:
-        """Its mean, drawn towards what the regression expects, because a single run that was the best was lucky as
-        well; and weighed with the worst result by the probability to diverge, as a lost repetition will be."""
-        features = features_of_plan(one.plan)
-        mean, error = (float(x[0]) for x in credit.predict([features.coordinates]))
+        """Its mean, drawn towards what the regression expects: a single run that was the best was lucky as well."""
+        mean, error = (float(x[0]) for x in credit.predict([features_of_plan(one.plan).coordinates]))
         own, other = one.sd**2 / len(one.results), error**2 + credit.sigma**2
-        expected = (one.mean / own + mean / other) / (1 / own + 1 / other)
-        p_diverge = float(risk.predict([features])[0])
-        return expected + one.sd + p_diverge * max(0.0, worst - expected)
+        return (one.mean / own + mean / other) / (1 / own + 1 / other) + one.sd
 
-    ranked = sorted(found, key=shrunk)[: standing.NUM_REPORTED]
+    ranked = sorted(standing.standings(finals), key=shrunk)[: standing.NUM_REPORTED]
     due = [one for one in ranked if not one.is_confirmed]
     needed = sum(standing.REPEATS - one.num_runs for one in due)
     if num_left is None or not due or num_left > max(needed, RESERVED):
