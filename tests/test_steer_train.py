@@ -3,27 +3,24 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TEXTS
+from conftest import ROOT
 
-import prepare
 from autoresearch.steer import campaign, logs
 from autoresearch.steer.config import Config
 from autoresearch.steer.controllers import Nobody
 from autoresearch.steer.rows import ROLLBACKS, Rollback
 
-STEPS = 60
+STEPS = 80
 SETTINGS = {
-    **{"tag": "t", "rounds": 1, "total_steps": STEPS, "k": 6, "warmup_steps": 0, "lr_init": 60.0, "peaks": [60.0]},
+    **{"tag": "t", "rounds": 1, "total_steps": STEPS, "k": 10, "warmup_steps": 0, "lr_init": 60.0, "peaks": [60.0]},
     **{"plan": {"shape": "cosine", "decay": 1.0, "final": 0.1}, "controller": "none", "workdir": ROOT},
 }
 
 
 @pytest.mark.slow
-def test_round_ends_well_where_plain_cosine_diverges(
-    environment: dict[str, str], tokenizer: prepare.Tokenizer, tmp_path: Path
-) -> None:
+def test_round_ends_well_where_plain_cosine_diverges(environment: dict[str, str], cache: Path, tmp_path: Path) -> None:
     config = Config.model_validate(SETTINGS)
-    variables = {name: value for name, value in environment.items() if value} | {"AUTORESEARCH_DATASET": str(TEXTS)}
+    variables = {name: value for name, value in environment.items() if value}
     told: list[str] = []
     with campaign.opened(config, variables, tmp_path, told.append) as found:
         (plain,) = found.baselines(["cosine10"], is_guarded=False)

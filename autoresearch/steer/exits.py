@@ -3,7 +3,6 @@
 from typing import Literal, NamedTuple
 
 from autoresearch import summary
-from autoresearch.records import Crash
 
 CANCELLED = 42
 
@@ -29,5 +28,11 @@ def classify(text: str, exit_code: int | None) -> Turn:
         return Turn("done")
     if exit_code == CANCELLED:
         return Turn("aborted", "cancelled on request")
-    crash: Crash = summary.explain(text, exit_code)
+    crash = summary.explain(text, exit_code)
     return Turn("numeric" if crash.kind == "diverged" else "infra", f"{crash.kind}: {crash.why}")
+
+
+def unseen(text: str) -> Turn:
+    """What the end of a process means whose supervisor was ended before it: what it wrote until then may tell."""
+    turn = classify(text, None)
+    return turn if turn.kind == "numeric" else Turn("infra", "the supervisor was ended")

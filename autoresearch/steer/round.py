@@ -23,6 +23,7 @@ from autoresearch.steer.wire import Row, Wire
 
 POLL_S = 0.02
 MOST_FAILURES = 3
+MOST_ALARMS = 10  # that the controller is told
 TOLERANCE = 1e-3  # of the rate in the optimizer, relative
 OBEYS_WITHIN = 3  # updates
 LEAST_STEPS = 10  # that must be left to begin anew
@@ -54,7 +55,7 @@ class Round:
         """Go on to the end, which is always a final row."""
         if self.state.pid:  # an earlier process of ours was killed
             process.end_group(self.state.pid, self.state.pid_started, str(self.folder))
-            self.act(self.read() or Turn("infra", "the supervisor was ended"), is_counted=False)
+            self.act(self.read() or exits.unseen(files.read_text(self.folder / LOG)), is_counted=False)
         process.end_group(0, "", str(self.folder))  # one that was started and not yet noted
         while self.state.status is None:
             turn = self.follow()
@@ -153,7 +154,7 @@ class Round:
         now.trace(None, now.vitals.smooth)
         if verdict.action != "none":
             now.num_alarms += 1
-            now.alarms = [*now.alarms, f"step {row.step}: {verdict.why}"][-self.bench.config.history :]
+            now.alarms = [*now.alarms, f"step {row.step}: {verdict.why}"][-MOST_ALARMS:]
         if verdict.action == "rollback" and (now.is_guarded or report.loss is None):
             return Turn("numeric", verdict.why)
         if verdict.action in ("halve", "note") and now.is_guarded:
