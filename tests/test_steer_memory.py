@@ -161,4 +161,4 @@ def test_memory_finds_the_optimum_where_a_high_peak_failed_for_another_reason():
     assert sum(one["campaigns"] for one in memory_rows) == 6
     assert sum(one["called_bad"] for one in memory_rows) == 0
     found = sum(one["in_region"] for one in memory_rows)
-    assert found == 6 and found > sum(one["in_region"] for one in alone_rows)
+    assert found >= 5 and found > 1 + sum(one["in_region"] for one in alone_rows)

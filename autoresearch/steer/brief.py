@@ -1,15 +1,12 @@
 """The brief of a round: a generated table of at most 150 words for a controller that reads."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from autoresearch.steer.choice import Choice
 from autoresearch.steer.credit import DIMENSIONS, Credit
 from autoresearch.steer.features import Features
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.regions import DOUBT, Region
-
-if TYPE_CHECKING:
-    from autoresearch.steer.memory import Choice
 
 MOST_WORDS = 150
 MOST_UNTRIED = 4
@@ -19,7 +16,7 @@ STEP = 0.25  # of a range: what effects are told for
 def write(
     rounds: Sequence[Features],
     regions: Sequence[Region],
-    choices: Sequence["Choice"],
+    choices: Sequence[Choice],
     credit: Credit | None,
     is_plateau: bool,
 ) -> str:
@@ -63,6 +60,6 @@ def _plan(plan: Plan) -> str:
     return f"peak {plan.lr_peak:.3g} ramp {plan.ramp:.2g} {plan.shape} decay {plan.cooldown:.2g} final {plan.final:.2g}"
 
 
-def _expected(choice: "Choice") -> str:
+def _expected(choice: Choice) -> str:
     result = f" -> {choice.mean:.4g}±{choice.error or 0:.2g}" if choice.mean is not None else ""
     return f"{result} P(diverge) {choice.p_diverge:.2f}" if choice.p_diverge is not None else result

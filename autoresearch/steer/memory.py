@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from autoresearch.steer import brief, standing
+from autoresearch.steer.choice import Choice, Kind
 from autoresearch.steer.config import Config
 from autoresearch.steer.credit import ALL, Credit, Frame, Risk
 from autoresearch.steer.features import FAR, LEAST_RISE, NEAR, Features, features_of, features_of_plan
@@ -24,24 +25,6 @@ BOLD = 2.0  # standard deviations that may be hoped for
 STEPS = (0.05, 0.15, 0.3)  # of a range, around the best plans
 RESERVED = 5  # last rounds of a campaign that repeat its best plans until they are confirmed
 NUM_CHOICES = 3
-
-Kind = Literal["fill", "improve", "contrast", "explore", "repeat", "retreat"]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A plan that may come next."""
-
-    kind: Kind
-    """fill the space evenly; improve on the best; contrast: the best plan changed in one dimension alone; explore what
-    is least known; repeat a plan that will be reported; retreat from peaks that all diverged."""
-    plan: Plan
-    why: str
-    mean: float | None = None
-    """Expected result; None where nothing is known."""
-    error: float | None = None
-    """Standard deviation of that."""
-    p_diverge: float | None = None
 
 
 @dataclass(frozen=True)
