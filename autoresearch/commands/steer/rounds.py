@@ -14,7 +14,7 @@ from autoresearch.chat import Call
 from autoresearch.commands import terminal
 from autoresearch.errors import NoGoodTrial
 from autoresearch.sandbox import files
-from autoresearch.steer import campaign, config, controllers
+from autoresearch.steer import campaign, config, controllers, memory
 from autoresearch.steer.campaign import BASELINES
 from autoresearch.steer.config import Config
 from autoresearch.steer.rows import LLM, Final
@@ -35,9 +35,9 @@ def run(path: File) -> int:
         files.append(log, json.dumps({"at": terminal.now()} | dataclasses.asdict(call)) + "\n")
 
     controller = controllers.make(settings, os.environ, record)
-    memory = campaign.always(settings)
+    remember = memory.remember(settings) if settings.memory else campaign.always(settings)
     with campaign.opened(settings, os.environ, Path.cwd() / RESULTS, terminal.say) as found:
-        return close(found.steer(controller, memory))
+        return close(found.steer(controller, remember))
 
 
 def baseline(path: File, plain: Plain = False, only: Only = ALL) -> int:
