@@ -90,6 +90,12 @@ def test_llm_is_shown_brief_plan_and_losses_and_is_obeyed(stub: Stub) -> None:
     )
 
 
+def test_llm_that_says_its_key_back_has_it_blotted_out(stub: Stub) -> None:
+    stub.say({"action": "keep", "factor": 1, "reason": "my key is sk-secret"})
+    asked = Llm(Chat(Endpoint(stub.url, "m", "sk-secret")))
+    assert asked.decide(view()).reason == "my key is ***"
+
+
 def test_llm_is_told_what_was_wrong_twice_and_then_given_up(stub: Stub) -> None:
     stub.say("I would wait.", {"action": "double"}, {"action": "scale", "factor": -1})
     said = Desk(llm(stub)).ask(view())

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from autoresearch.steer.choice import Choice
 from autoresearch.steer.credit import DIMENSIONS, Credit
 from autoresearch.steer.features import Features
-from autoresearch.steer.plan import Plan
 from autoresearch.steer.regions import DOUBT, Region
 
 MOST_WORDS = 150
@@ -28,7 +27,7 @@ def write(
     if credit:
         head += f", sigma {credit.sigma:.2g}{', plateau' if is_plateau else ''}"
     proposals = [
-        f"{number}. {choice.kind}: {_plan(choice.plan)}{_expected(choice)}" for number, choice in enumerate(choices)
+        f"{number}. {choice.kind}: {choice.plan.words}{_expected(choice)}" for number, choice in enumerate(choices)
     ]
     effects = ["effect of +1/4 range on result, 90%:", *_effects(told, credit)] if credit else []
     bad = [f"bad: {one.words}" for one in regions if one.is_bad]
@@ -54,10 +53,6 @@ def _effects(told: Sequence[Features], credit: Credit) -> list[str]:
         least, most = mean - DOUBT * doubt, mean + DOUBT * doubt
         lines.append(f"{DIMENSIONS[dimension]} {mean:+.3g} [{least:+.2g}, {most:+.2g}]")
     return lines
-
-
-def _plan(plan: Plan) -> str:
-    return f"peak {plan.lr_peak:.3g} ramp {plan.ramp:.2g} {plan.shape} decay {plan.cooldown:.2g} final {plan.final:.2g}"
 
 
 def _expected(choice: Choice) -> str:

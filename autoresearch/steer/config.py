@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoresearch.errors import BadConfig
-from autoresearch.search.configfile import Loader
+from autoresearch.search import configfile
 from autoresearch.steer.guard import Limits
 from autoresearch.steer.plan import Plan
 
@@ -143,14 +142,7 @@ def load(path: Path, variables: Mapping[str, str]) -> Config:
     Raises:
         BadConfig: no such file, not YAML, unknown keys (with the nearest known one), wrong values; all at once.
     """
-    try:
-        raw = yaml.load(path.read_text(), Loader)  # a SafeLoader
-    except OSError as error:
-        raise BadConfig(f"{path} must be a readable file but: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise BadConfig(f"{path} must be YAML but: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise BadConfig(f"{path} must hold keys and values but holds {type(raw).__name__}")
+    raw = configfile.read(path)
     given = {key: variables[name] for name, key in OVERRIDES.items() if variables.get(name)}
     if "peaks" in given:
         given["peaks"] = given["peaks"].replace(",", " ").split()  # type: ignore[assignment]

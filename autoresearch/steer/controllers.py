@@ -144,7 +144,8 @@ class Llm:
 
     def decide(self, view: View) -> Answer:
         """Its answer; ChatFailed where there is none."""
-        return self.chat.ask(messages(view), Answer).value
+        answer = self.chat.ask(messages(view), Answer).value
+        return answer.model_copy(update={"reason": self.chat.endpoint.clean(answer.reason)})
 
 
 def make(config: Config, variables: Mapping[str, str], record: Callable[[Call], None]) -> Controller:
@@ -155,6 +156,7 @@ def make(config: Config, variables: Mapping[str, str], record: Callable[[Call], 
         record: is given the cost of every question to a model.
     """
     if config.controller == "llm":
+        assert config.llm.controller
         return Llm(Chat(endpoint(config.llm.controller, variables), record=record))
     if config.controller == "replay":
         assert config.replay
@@ -163,13 +165,12 @@ def make(config: Config, variables: Mapping[str, str], record: Callable[[Call], 
     return plain[config.controller]()
 
 
-def endpoint(model: Model | None, variables: Mapping[str, str]) -> Endpoint:
+def endpoint(model: Model, variables: Mapping[str, str]) -> Endpoint:
     """Where a model of a configuration is asked; a question that fails is soon given up, for the run goes on.
 
     Raises:
         BadConfig: its key is not in the environment.
     """
-    assert model
     if model.key_env and not variables.get(model.key_env):
         raise BadConfig(f"the variable {model.key_env} must hold the key of {model.model} but is not set")
     key = variables.get(model.key_env, "") if model.key_env else ""

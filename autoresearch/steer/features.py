@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import Final, Trace
+from autoresearch.steer.standing import result_of
 
 NEAR = 0.9  # of the peak counts as being there
 FAR = 0.1  # of the peak: the rise is counted from here
@@ -63,10 +64,8 @@ def features_of(final: Final) -> Features | None:
     shape = _shape(trace if is_whole else planned(final.plan))
     if diverged and not is_whole and seen > 0:
         shape = replace(shape, log_peak=math.log(seen))
-    result = final.result if final.status == "ok" and final.result is not None and math.isfinite(final.result) else None
-    return replace(
-        shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks, diverged=diverged, result=result
-    )  # fmt: skip
+    facts = {"alarms": final.num_alarms, "rollbacks": final.num_rollbacks, "result": result_of(final)}
+    return replace(shape, diverged=diverged, **facts)
 
 
 def features_of_plan(plan: Plan) -> Features:

@@ -111,11 +111,6 @@ def space_of(config: Config) -> Space:
     return Space(min(low, high), high, lr_start=min(config.lr_init, high), warmup=opening.warmup)
 
 
-def propose(finals: Sequence[Final], space: Space, random: Random, num_left: int | None = None) -> Start:
-    """The next plan, the brief and the reasons; arguments as of `advise`."""
-    return advise(finals, space, random, num_left).start()
-
-
 def frame_of(space: Space) -> Frame:
     """The ranges of the coordinates of a space."""
     rate = math.log(NEAR / FAR)

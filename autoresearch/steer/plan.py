@@ -51,6 +51,15 @@ class Plan(Record):
         """Fraction that really falls."""
         return LEAST_DECAY if self.shape == "constant" else self.decay
 
+    @property
+    def words(self) -> str:
+        """It in a line, for readers."""
+        rise, fall = (
+            f"peak {self.lr_peak:.3g} ramp {self.ramp:.2g}",
+            f"decay {self.cooldown:.2g} final {self.final:.2g}",
+        )
+        return f"{rise} {self.shape} {fall}"
+
     def lr(self, p: float) -> float:
         """Learning rate at progress `p` in 0..1, as the trainer computes it."""
         p, start = min(max(p, 0.0), 1.0), self.lr_start if self.ramp else self.lr_peak

@@ -101,12 +101,8 @@ def tell_confirmed(plans: Mapping[str, Sequence[standing.Standing]]) -> None:
     """The plans that may be reported, by mean + 1 sd."""
     for name, found in plans.items():
         for one in found:
-            plan = one.plan
-            print(
-                f"{name}: peak {plan.lr_peak:.3g} ramp {plan.ramp:.2g} {plan.shape} decay {plan.cooldown:.2g} final "
-                f"{plan.final:.2g}: {one.mean:.5f} + {one.sd:.5f} sd over {one.num_runs} runs, "
-                f"P(diverge) {one.p_diverge:.2f}"
-            )
+            runs = f"{one.mean:.5f} + {one.sd:.5f} sd over {one.num_runs} runs, P(diverge) {one.p_diverge:.2f}"
+            print(f"{name}: {one.plan.words}: {runs}")
     if not any(plans.values()):
         print(f"no plan ran {standing.REPEATS} times yet, so none is reported")
 

@@ -4,18 +4,20 @@ import dataclasses
 import gc
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from autoresearch.chat import Call
+from autoresearch.chat import Call, Chat
 from autoresearch.commands import terminal
 from autoresearch.errors import NoGoodTrial
 from autoresearch.sandbox import files
 from autoresearch.steer import campaign, config, controllers, memory
-from autoresearch.steer.campaign import BASELINES
+from autoresearch.steer.campaign import BASELINES, Memory
+from autoresearch.steer.chooser import chooser
 from autoresearch.steer.config import Config
 from autoresearch.steer.rows import LLM, Final
 
@@ -31,13 +33,23 @@ def run(path: File) -> int:
     settings = load(path)
     log = Path.cwd() / RESULTS / settings.tag / LLM
 
-    def record(call: Call) -> None:
-        files.append(log, json.dumps({"at": terminal.now()} | dataclasses.asdict(call)) + "\n")
+    def record(who: str, call: Call) -> None:
+        files.append(log, json.dumps({"at": terminal.now(), "asked_by": who} | dataclasses.asdict(call)) + "\n")
 
-    controller = controllers.make(settings, os.environ, record)
-    remember = memory.remember(settings) if settings.memory else campaign.always(settings)
+    controller = controllers.make(settings, os.environ, partial(record, "controller"))
+    remember = memory_of(settings, partial(record, "memory"))
     with campaign.opened(settings, os.environ, Path.cwd() / RESULTS, terminal.say) as found:
         return close(found.steer(controller, remember))
+
+
+def memory_of(settings: Config, record: Callable[[Call], None]) -> Memory:
+    """Where rounds begin: as the configuration says, as the memory says, or as a model chooses of what it offers."""
+    if not settings.memory:
+        return campaign.always(settings)
+    if not settings.llm.memory:
+        return memory.remember(settings)
+    endpoint = controllers.endpoint(settings.llm.memory, os.environ)
+    return memory.remember(settings, chooser(Chat(endpoint, record=record)))
 
 
 def baseline(path: File, plain: Plain = False, only: Only = ALL) -> int:
