@@ -13,6 +13,7 @@ from steering import VARIABLES, Desk
 from autoresearch.errors import Damaged
 from autoresearch.steer import campaign, logs
 from autoresearch.steer.campaign import BASELINES
+from autoresearch.steer.controllers import Replay
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.rows import DECISIONS, FINALS, Decision, Final
 
@@ -102,6 +103,16 @@ def test_log_takes_a_row_once_and_forgets_half_a_line(tmp_path: Path) -> None:
     assert logs.read(path, Decision) == [first]
     log.add(second)
     assert logs.read(path, Decision) == [first, second]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b"])
+def test_log_holds_whatever_somebody_says(tmp_path: Path, end: str) -> None:
+    facts = {"round": 1, "arm": "rule", "seed": 1, "branch": "b0", "seq": -1, "source": "controller", "action": "keep"}
+    said = Decision.model_validate({**facts, "step": 10, "why": f"two{end}lines"})
+    for _ in range(2):
+        Logs(tmp_path).add(said)
+    assert logs.read(tmp_path / DECISIONS, Decision) == [said]
+    assert Replay(tmp_path / DECISIONS).known
 
 
 def test_log_that_was_edited_is_named(tmp_path: Path) -> None:

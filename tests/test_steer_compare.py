@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from steer_rows import plan, row
 
+from autoresearch.commands.steer import comparison
 from autoresearch.steer import compare
 from autoresearch.steer.rows import FINALS, Final
 
@@ -49,7 +50,19 @@ def test_compare_counts_the_compute_of_lost_rounds_but_not_of_the_machines_failu
 def test_compare_of_nothing_is_nothing():
     assert compare.tracks_of({"a": []}) == [] and compare.contrasts_of([], "llm") == []
     lost = compare.tracks_of({"a": campaign("llm", 1, None), "b": campaign("rule", 1, 1.2)})
-    assert compare.contrasts_of(lost, "llm") == []
+    assert [(one.num_seeds, one.num_won) for one in compare.contrasts_of(lost, "llm")] == [(1, 0)]
+    assert (
+        compare.contrasts_of(compare.tracks_of({"a": campaign("llm", 1, None), "b": campaign("rule", 1, None)}), "llm")
+        == []
+    )
+
+
+def test_compare_counts_seeds_in_which_an_arm_found_nothing():
+    llm = {f"l{seed}": campaign("llm", seed, 1.3 if seed < 4 else None) for seed in range(1, 11)}
+    rule = {f"r{seed}": campaign("rule", seed, 1.31) for seed in range(1, 11)}
+    (contrast,) = compare.contrasts_of(compare.tracks_of({**llm, **rule}), "llm")
+    assert (contrast.num_won, contrast.num_seeds, contrast.num_lost, contrast.p_better) == (3, 10, 7, None)
+    assert comparison.words_of(contrast).endswith("better in 3 of 10 seeds, llm found nothing in 7")
 
 
 @pytest.fixture

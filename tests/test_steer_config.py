@@ -36,6 +36,13 @@ def test_seconds_alone_may_end_a_round(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (
+            "{tag: a, lr_ceil: 1e-4}",
+            "lr_ceil must be above lr_floor and not below lr_init, plan and peaks but got lr_ceil 0.0001",
+        ),
+        ("{tag: a, lr_init: 1, lr_floor: 2, lr_ceil: 2}", "lr_floor 2"),
+        ("{tag: a, lr_init: 1, lr_ceil: 2, peaks: [1, 4]}", "highest rate 4"),
+        ("{tag: a, lr_init: 1, lr_ceil: 2, plan: {lr_peak: 3}}", "highest rate 3"),
         ("{tag: a, round: 3}", "round is unknown; did you mean rounds?"),
         ("{tag: a, llm: {controler: {url: x, model: y}}}", "llm.controler is unknown; did you mean controller?"),
         (

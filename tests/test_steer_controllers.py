@@ -43,8 +43,9 @@ def test_controller_gives_the_same_answer_to_the_same_question(controller: Contr
 def test_rule_reduces_on_a_plateau_and_then_decays() -> None:
     assert Rule().decide(view(windows=(5.0, 4.0, 3.5, 3.2))) == KEEP
     assert Rule().decide(view(windows=(5.0, 4.0, 4.0, 4.0))).factor == 0.5
-    again = view(windows=(5.0, 4.0, 4.0, 4.0), decisions=[{"action": "scale"}])
-    assert Rule().decide(again).action == "decay"
+    for step, action in ((60, "keep"), (80, "keep"), (100, "decay")):  # the cut of step 40 counts from 60 on
+        again = view(step, windows=(5.0, 4.0, 4.0, 4.0), decisions=[{"action": "scale", "step": 40}])
+        assert Rule().decide(again).action == action
 
 
 def test_chance_does_everything_within_the_clamp() -> None:
@@ -62,6 +63,18 @@ def test_replay_repeats_another_campaign_by_round_and_step(tmp_path: Path) -> No
     second.folder.mkdir()
     second.run(Replay(first.home / "decisions_log.jsonl"), pace_s=0.004)
     assert second.rates() == pytest.approx(first.rates()) and {one.action for one in first.decisions()} > {"keep"}
+
+
+def test_controller_is_shown_a_change_that_is_under_way(tmp_path: Path) -> None:
+    seen = []
+
+    class Once:
+        def decide(self, view: View) -> Answer:
+            seen.append([one["action"] for one in view.decisions])
+            return Answer(action="scale", factor=0.8) if len(seen) == 1 else KEEP
+
+    Campaign(tmp_path, {"k": 40}).run(Once(), pace_s=0.004)
+    assert seen[:2] == [[], ["scale"]]
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", "no json\n"])

@@ -15,6 +15,8 @@ LOSS = "step 00003\nFAIL: loss nan at step 4; the lowest, smoothed, was 3.1 nats
         (LOSS, 1, "numeric"),
         ("prepare.NonFinite: a scored token", 1, "numeric"),
         ("", -6, "infra"),
+        ("skipping update, non-finite gradient\nstep 00007", -9, "infra"),
+        (LOSS, -6, "numeric"),
         ("", -9, "infra"),
         ("torch.OutOfMemoryError: CUDA out of memory", 1, "infra"),
         ("RuntimeError: CUDA error: device lost", 1, "infra"),

@@ -6,6 +6,8 @@ import pytest
 from steer_rows import no_decay, plan, row
 
 from autoresearch.steer.features import features_of, features_of_plan
+from autoresearch.steer.rows import MOST_POINTS, Start
+from autoresearch.steer.state import State, thinned
 
 
 def test_features_of_a_round_that_kept_to_its_plan_are_those_of_the_plan():
@@ -63,3 +65,16 @@ def test_features_of_broken_traces_are_finite(lr):
     for broken in (row(1.2, lr=lr), row(None, lr=lr)):
         found = features_of(broken)
         assert found and all(math.isfinite(value) for value in found.coordinates)
+
+
+@pytest.mark.parametrize("updates", [60, 900, 10_000])
+def test_features_are_the_same_however_many_updates_a_round_has(updates):
+    made = plan()
+    state = State(round=1, arm="none", seed=1, is_guarded=True, start=Start(plan=made), plan=made)
+    for number in range(updates):
+        state.progress = (number + 1) / updates
+        state.trace(made.lr(state.progress), 1.0)
+    found = features_of(row(1.2, lr=thinned(state.lr)))
+    assert found is not None
+    assert state.lr[-1][0] == 1 and len(state.lr) <= 4 * MOST_POINTS + 2
+    assert found.coordinates == pytest.approx(features_of_plan(made).coordinates, abs=0.25 if updates < 100 else 0.05)

@@ -93,14 +93,20 @@ def test_rollbacks_are_at_most_three_within_ten_windows() -> None:
 
 def test_rollback_lowers_the_plan_below_the_ceiling_for_five_windows() -> None:
     vitals = Vitals()
-    lowered = guard.lowered(PLAN, PLAN.lr(0.3), 0.3)
-    assert lowered.lr(0.3) == 0.5
-    in_warmup = guard.lowered(PLAN, PLAN.lr(0.05), 0.05)
-    assert in_warmup.ahead(0.05) == pytest.approx(0.7 * PLAN.lr(0.05)), "not the peak of the plan"
     guard.go_back(vitals, None, 100, 1.0, LIMITS)
     half = PLAN.scaled(0.5)
     assert guard.grant(half, 2.0, 0.3, 100 + 5 * LIMITS.k - 1, vitals, LIMITS) == pytest.approx(1.4)
     assert guard.grant(half, 2.0, 0.3, 100 + 5 * LIMITS.k, vitals, LIMITS) == 2.0
+    low = Vitals(ceiling=0.01, ceiling_until=1000)  # of a crash in the warmup
+    assert [guard.grant(half, factor, 0.05, 100, low, LIMITS) for factor in (2.0, 0.8)] == [1.0, 0.8]
+
+
+def test_rule_of_the_warmup_waits_two_windows_after_a_rollback() -> None:
+    vitals = Vitals()
+    see(vitals, falling(30, last=10.0))
+    guard.go_back(vitals, guard.healthy(vitals, 30, 30, LIMITS), 100, 1.0, LIMITS)
+    later = see(vitals, [10.4] * 45, 101)
+    assert [one.action for one in later[:38]] == ["none"] * 38 and later[-1].action == "rollback"
 
 
 @pytest.mark.parametrize(

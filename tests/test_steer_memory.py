@@ -162,3 +162,16 @@ def test_memory_finds_the_optimum_where_a_high_peak_failed_for_another_reason():
     assert sum(one["called_bad"] for one in memory_rows) == 0
     found = sum(one["in_region"] for one in memory_rows)
     assert found >= 5 and found > 1 + sum(one["in_region"] for one in alone_rows)
+
+
+@pytest.mark.parametrize("total_steps", [1500, 2000, 3000, 7000, 9000, 9999])
+def test_memory_draws_plans_whatever_the_warmup(total_steps):
+    space = memory.space_of(Config(tag="t", total_steps=total_steps, lr_init=3e-4))
+    for number in range(300):
+        one = space.draw(random.Random(number))
+        assert one.warmup + one.ramp + one.decay <= 1 + 1e-9
+
+
+def test_memory_has_a_range_where_the_floor_is_high():
+    space = memory.space_of(Config(tag="t", lr_init=1e-4, lr_floor=1e-2))
+    assert space.lr_low == 1e-2 < space.lr_high

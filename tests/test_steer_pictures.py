@@ -46,6 +46,7 @@ def test_pictures_show_the_peaks_that_were_never_tried():
     assert any(low < 3e-3 < high for low, high in gaps)
     assert not any(low < peak < high for low, high in gaps for peak in (1.05e-3, 9e-3))
     assert pictures.gaps([], [1e-3, 1e-2]) == [] and pictures.gaps([1e-3], [1e-3]) == []
+    assert pictures.gaps([79.998], [79.998, 80.0]) == [], "one peak, as near as a trace tells"
 
 
 def test_pictures_leave_room_for_the_good_and_not_for_one_bad_result():

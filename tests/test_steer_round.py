@@ -118,8 +118,38 @@ def test_rollback_into_the_warmup_has_the_rate_of_the_plan(desk: Desk) -> None:
     assert row.checkpoint == "step-00000050.pt"
     assert row.lr_planned == pytest.approx(row.lr_applied) == pytest.approx(desk.rates()[61])
     plan = desk.config().opening()
-    crash = plan.lr(60 / 200)
-    assert desk.rates()[61] < crash / 2 and max(desk.rates()[61:]) <= 0.7 * crash + 1e-9, "under the ceiling"
+    assert desk.rates()[61] == pytest.approx(plan.lr(61 / 200) / 2, rel=0.03)
+    assert max(desk.rates()[61:]) == pytest.approx(plan.lr_peak / 2), "a crash on the way up halves the peak, not more"
+
+
+def test_crash_early_in_the_warmup_leaves_a_round_that_ends_well(desk: Desk) -> None:
+    desk.settings = {"warmup_steps": 50}
+    final = desk.run(mode="nan", at=3)
+    assert (final.status, final.num_rollbacks) == ("ok", 1) and max(desk.rates()[4:]) == pytest.approx(0.5)
+
+
+class Seeing:
+    """Keeps every plan, and what it was shown."""
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+
+    def decide(self, view: View) -> Answer:
+        self.views.append(view)
+        return KEEP
+
+
+def test_windows_of_what_was_undone_are_forgotten(desk: Desk) -> None:
+    controller = Seeing()
+    desk.run(controller, mode="explode", at=70, saves=False, pace_s=0.004)
+    lengths = [(view.step // 20, len(view.windows)) for view in controller.views]
+    assert len(desk.rollbacks()) == 1 and lengths and all(step == num for step, num in lengths), lengths
+
+
+def test_trainer_that_reports_another_loss_is_told_so(desk: Desk) -> None:
+    desk.settings = {"loss": "no_such_loss"}
+    final = desk.run(pace_s=0.004)
+    assert final.status == "infra_fail" and "must report no_such_loss but reports" in final.why
 
 
 @pytest.mark.parametrize("mode", ["explode", "nan"])

@@ -79,3 +79,9 @@ def test_standings_leave_the_machines_failures_out():
 def test_best_so_far_skips_what_is_no_result():
     finals = [row(None, 1), row(1.4, 2), row(1.5, 3), row(1.3, 4, num_rollbacks=1)]
     assert standing.best_so_far(finals) == [math.inf, 1.4, 1.4, 1.3]
+
+
+def test_standings_report_a_plan_that_is_mostly_lost_last():
+    lucky = [row(1.0, 1, GOOD), row(None, 2, GOOD), row(None, 3, GOOD)]
+    steady = [row(1.01, number, BETTER) for number in (4, 5, 6)]
+    assert [one.plan for one in standing.reported([*lucky, *steady])] == [BETTER, GOOD]

@@ -55,12 +55,25 @@ class Contrast:
     arm: str
     other: str
     differences: list[float]
-    """Of each seed, arm minus other: negative where the arm is better."""
+    """Of each seed in which both found something, arm minus other: negative where the arm is better."""
+    num_lost: int = 0
+    num_other_lost: int = 0
+    """Seeds in which the arm alone, or the other alone, found nothing."""
 
     @property
-    def mean(self) -> float:
-        """Over the seeds."""
-        return statistics.fmean(self.differences)
+    def num_seeds(self) -> int:
+        """In which one of them at least found something."""
+        return len(self.differences) + self.num_lost + self.num_other_lost
+
+    @property
+    def num_won(self) -> int:
+        """Seeds in which the arm is better; who finds something beats who finds nothing."""
+        return sum(gap < 0 for gap in self.differences) + self.num_other_lost
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds in which both found something; None without one."""
+        return statistics.fmean(self.differences) if self.differences else None
 
     @property
     def error(self) -> float | None:
@@ -70,8 +83,10 @@ class Contrast:
 
     @property
     def p_better(self) -> float | None:
-        """Probability that the arm is truly better (Student's t); None where the scatter is not known."""
-        return probability_below(-self.mean / self.error, len(self.differences) - 1) if self.error else None
+        """Probability that the arm is truly better (Student's t); None where scatter is unknown or seeds were lost."""
+        if self.mean is None or not self.error or self.num_lost or self.num_other_lost:
+            return None
+        return probability_below(-self.mean / self.error, len(self.differences) - 1)
 
 
 def tracks_of(campaigns: Mapping[str, Sequence[Final]]) -> list[Track]:
@@ -96,7 +111,9 @@ def contrasts_of(tracks: Sequence[Track], arm: str) -> list[Contrast]:
         seconds = common_seconds(pair)
         best = {name: {one.seed: one.best_at(seconds) for one in pair if one.arm == name} for name in (arm, other)}
         seeds = sorted(best[arm].keys() & best[other].keys())
-        gaps = [best[arm][seed] - best[other][seed] for seed in seeds]
-        if gaps := [gap for gap in gaps if math.isfinite(gap)]:
-            found.append(Contrast(arm, other, gaps))
+        pairs = [(best[arm][seed], best[other][seed]) for seed in seeds]
+        gaps = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+        lost = sum(math.isinf(a) and math.isfinite(b) for a, b in pairs)
+        contrast = Contrast(arm, other, gaps, lost, sum(math.isfinite(a) and math.isinf(b) for a, b in pairs))
+        found += [contrast] if contrast.num_seeds else []
     return found

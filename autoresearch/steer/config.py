@@ -111,7 +111,10 @@ class Config(Rules):
             raise ValueError("controller replay needs replay, the decisions_log.jsonl to repeat")
         if self.num_steps and self.k > self.num_steps:
             raise ValueError(f"k must be at most total_steps but got {self.k} and {self.num_steps}")
-        self.opening()
+        highest = max(self.lr_init, self.opening().lr_peak, *self.peaks, 0.0)
+        if self.lr_ceil and not self.lr_floor < self.lr_ceil >= highest:
+            known = f"lr_ceil {self.lr_ceil:g}, lr_floor {self.lr_floor:g}, highest rate {highest:g}"
+            raise ValueError(f"lr_ceil must be above lr_floor and not below lr_init, plan and peaks but got {known}")
         return self
 
     @property

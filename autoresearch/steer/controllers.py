@@ -62,7 +62,7 @@ class View(BaseModel):
     brief: str
     """What earlier rounds teach."""
     decisions: list[dict[str, Any]]
-    """The last ones of this round."""
+    """The last ones of this round, those under way among them."""
 
 
 class Controller(Protocol):
@@ -91,7 +91,10 @@ class Rule:
         gain = min(losses[:-PATIENCE]) - min(losses[-PATIENCE:])
         if gain >= GAIN * abs(min(losses)):
             return KEEP
-        if any(one.get("action") == "scale" for one in view.decisions):
+        cuts = [one["step"] for one in view.decisions if one.get("action") == "scale"]
+        if cuts and view.step < cuts[-1] + (1 + PATIENCE) * (view.effective_step - view.step):
+            return KEEP  # what the cut has brought is not seen yet
+        if cuts:
             return Answer(action="decay", reason="a second plateau")
         return Answer(action="scale", factor=0.5, reason=f"no gain in {PATIENCE} windows")
 
@@ -120,7 +123,7 @@ class Replay:
         """
         self.known: dict[tuple[int, int], Answer] = {}
         try:
-            rows = [Decision.model_validate_json(line) for line in files.read_text(log).splitlines()]
+            rows = [Decision.model_validate_json(line) for line in files.read_text(log).split("\n") if line]
         except ValidationError as error:
             raise BadConfig(f"{log} must be a decisions log but: {error.errors()[0]['msg']}") from error
         if not rows:

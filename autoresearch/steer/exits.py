@@ -17,7 +17,7 @@ class Turn(NamedTuple):
 def classify(text: str, exit_code: int | None) -> Turn:
     """What the end of a process means.
 
-    Only a loss that was lost is numeric. Signals, want of memory, lost devices and errors of the code are not the
+    Only a loss that was lost is numeric; where a signal ended it, the last line alone may say so. Signals, want of memory, lost devices and errors of the code are not the
     learning rate's fault.
 
     Args:
@@ -28,7 +28,8 @@ def classify(text: str, exit_code: int | None) -> Turn:
         return Turn("done")
     if exit_code == CANCELLED:
         return Turn("aborted", "cancelled on request")
-    crash = summary.explain(text, exit_code)
+    is_killed = exit_code is not None and exit_code < 0
+    crash = summary.explain(text.rstrip().rpartition("\n")[2] if is_killed else text, exit_code)
     return Turn("numeric" if crash.kind == "diverged" else "infra", f"{crash.kind}: {crash.why}")
 
 

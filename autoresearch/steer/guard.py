@@ -184,13 +184,7 @@ def begin_at(vitals: Vitals, to: Mark | None, updates: int) -> None:
     vitals.smooth, vitals.last = to.smooth if to else None, None
     vitals.lowest = to.lowest if to else STATED_FOR * 100
     vitals.high_since = None
-    vitals.since = vitals.since if to else updates
-
-
-def lowered(plan: Plan, lr: float, p: float) -> Plan:
-    """The plan after a crash at learning rate `lr`: halved, and nowhere from `p` on above the ceiling."""
-    half = plan.scaled(CUT)
-    return half.scaled(min(1.0, CEILING * lr / half.ahead(p))) if lr > 0 else half
+    vitals.since = updates  # what was undone is learned anew before it is asked for
 
 
 def grant(plan: Plan, factor: float, p: float, updates: int, vitals: Vitals, limits: Limits) -> float:
@@ -198,8 +192,9 @@ def grant(plan: Plan, factor: float, p: float, updates: int, vitals: Vitals, lim
     least, most = limits.clamp
     if p >= 1 - plan.cooldown:
         most = min(most, 1.0)
-    ceiling = min(limits.lr_ceil, vitals.ceiling if vitals.ceiling and updates < vitals.ceiling_until else math.inf)
     factor = min(max(factor, least), most)
+    if vitals.ceiling and updates < vitals.ceiling_until and plan.ahead(p) > 0:
+        factor = min(factor, max(1.0, vitals.ceiling / plan.ahead(p)))  # a plan that still rises is not cut by it
     if plan.lr_peak * factor < limits.lr_floor:
         factor = max(factor, min(1.0, limits.lr_floor / plan.lr_peak))
-    return min(factor, max(ceiling / plan.ahead(p), 0.0)) if plan.ahead(p) > 0 else factor
+    return min(factor, limits.lr_ceil / plan.ahead(p)) if plan.ahead(p) > 0 else factor

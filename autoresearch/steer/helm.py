@@ -103,7 +103,7 @@ class Helm:
             View(
                 round=now.round, step=row.step, effective_step=effective_step, seed=now.seed, progress=row.progress,
                 lr=plan.lr(row.progress), plan=plan, windows=now.windows, alarms=now.alarms, brief=now.start.brief,
-                decisions=[one.model_dump(include=set(SHOWN)) for one in now.decisions],
+                decisions=[one.model_dump(include=set(SHOWN)) for one in [*now.decisions, *now.open]],
             )
         )  # fmt: skip
 

@@ -30,7 +30,7 @@ class Logs:
     def add(self, row: Record) -> None:
         """Append a row and wait for the disk; one that stands there already is not repeated."""
         path, line = self.folder / NAMES[type(row)], row.model_dump_json()
-        if line in files.read_text(path).splitlines():
+        if line in lines(path):
             return
         files.append(path, line + "\n")
         handle = os.open(path, os.O_RDONLY)
@@ -44,6 +44,11 @@ class Logs:
         return read(self.folder / FINALS, Final)
 
 
+def lines(path: Path) -> list[str]:
+    """The lines of a log; JSON leaves characters in them that `splitlines` takes for ends."""
+    return [line for line in files.read_text(path).split("\n") if line]
+
+
 def read(path: Path, kind: type[Row]) -> list[Row]:
     """The rows of a log; none where it is missing.
 
@@ -51,7 +56,7 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
         Damaged: a line is none.
     """
     found = []
-    for number, line in enumerate(files.read_text(path).splitlines(), 1):
+    for number, line in enumerate(lines(path), 1):
         try:
             found.append(kind.model_validate_json(line))
         except ValidationError as error:

@@ -107,7 +107,7 @@ def remember(config: Config, choose: Choose | None = None) -> Callable[[Sequence
 def space_of(config: Config) -> Space:
     """The plans that a configuration allows; without floor and ceiling, from half of `lr_init` to 32 times."""
     opening = config.opening()
-    low, high = config.lr_floor or config.lr_init / 2, config.lr_ceil or 32 * config.lr_init
+    low, high = config.lr_floor or config.lr_init / 2, config.lr_ceil or 32 * max(config.lr_init, config.lr_floor)
     return Space(min(low, high), high, lr_start=min(config.lr_init, high), warmup=opening.warmup)
 
 

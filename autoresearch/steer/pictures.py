@@ -19,6 +19,7 @@ COLORS = (BLUE, *LINES)
 SIZE = (8.4, 4.8)  # inches
 LANE = 0.06  # of the height
 MOST_TRACES = 40
+MOST_TICKS = 8
 SAME_PEAK = 0.12  # of the logarithm: peaks that count as equal
 GAP_PARTS = 12  # of the range of peaks, to find those that were never tried
 BASELINES = ("baseline:", "plain:")
@@ -61,7 +62,8 @@ def traces_picture(rounds: Sequence[Final], title: str) -> bytes:
         if one is not best:
             axes.plot(*_columns(one.lr), linewidth=0.9, **style)
     for color, words in ((FAINT, "a round"), (RED, "diverged")):
-        axes.plot([], [], color=color, linewidth=0.9, label=words)
+        if words == "a round" or any(one.status == words for one in shown):
+            axes.plot([], [], color=color, linewidth=0.9, label=words)
     if best:
         peak = max(lr for _, lr in best.lr)
         cosine = Plan(warmup=best.plan.warmup, lr_start=peak, lr_peak=peak, decay=1 - best.plan.warmup, shape="cosine")
@@ -70,7 +72,7 @@ def traces_picture(rounds: Sequence[Final], title: str) -> bytes:
         axes.plot(*_columns(best.lr), color=BLUE, linewidth=2.2, label=f"best, round {best.round}: {best.result:.5g}")
     if shown:
         lowest = min(max(lr for _, lr in one.lr) for one in shown)
-        axes.set_yscale("symlog", linthresh=max(lowest / 10, 1e-12))
+        axes.set_yscale("symlog", linthresh=max(lowest / 1000, 1e-12))
         axes.set_ylim(bottom=0)
     axes.set_xlim(0, 1)
     return sheet.png("progress", "learning rate")
@@ -104,6 +106,11 @@ def landscape_picture(rounds: Sequence[Final], baselines: Sequence[Final], title
         sheet.axes.axvspan(low, high, color=ORANGE, alpha=0.13, linewidth=0, label=label)
     if peaks:
         sheet.axes.set_xscale("log")
+        sheet.axes.set_xlim(min(peaks) / 1.3, max(peaks) * 1.3)
+        shown_peaks = sorted({float(f"{peak:.2g}") for peak in peaks})
+        if len(shown_peaks) < MOST_TICKS:
+            sheet.axes.set_xticks(shown_peaks, [f"{peak:g}" for peak in shown_peaks])
+            sheet.axes.minorticks_off()
     return sheet.png("peak learning rate", sheet.metric)
 
 
@@ -123,6 +130,7 @@ def head_to_head_picture(rounds: Sequence[Final], baselines: Sequence[Final], ti
         sheet.axes.plot([], [], "o", color=color, markersize=6, label=arm)
         sheet.mark(placed, color)
     sheet.axes.set_xticks(range(len(peaks)), [f"{peak:.3g}" for peak in peaks])
+    sheet.axes.set_xlim(-0.6, max(len(peaks), 1) - 0.4)
     return sheet.png(f"peak learning rate (rounds within {100 * SAME_PEAK:.0f}%)", sheet.metric)
 
 
@@ -164,6 +172,14 @@ class Sheet:
         self.axes.plot(*_columns(here), "o", color=color, markersize=size, markeredgecolor=GROUND, zorder=4)
         for marker, places, words in (("^", beyond, "worse than shown"), ("x", lost, "lost")):
             self.axes.plot(places, [self.lane] * len(places), marker, color=color, markersize=7, mew=1.8, zorder=6)
+            for place in {round(place, 6) for place in places}:
+                num = sum(math.isclose(place, other, abs_tol=1e-6) for other in places)
+                at = (14 if marker == "x" else -14, 0)
+                if num > 1:
+                    self.axes.annotate(
+                        f"{num}", (place, self.lane), xytext=at, textcoords="offset points", color=color, ha="center",
+                        va="center", fontsize=9,
+                    )  # fmt: skip
             if places and words not in self.axes.get_legend_handles_labels()[1]:
                 self.axes.plot([], [], marker, color=INK, markersize=7, mew=1.8, label=words)
 
@@ -202,7 +218,7 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
 
 def gaps(tried: Sequence[float], peaks: Sequence[float]) -> list[tuple[float, float]]:
     """Parts of the range of all peaks in which no round was."""
-    if not tried or max(peaks) <= min(peaks):
+    if not tried or math.log(max(peaks) / min(peaks)) <= SAME_PEAK:
         return []
     low, width = math.log(min(peaks)), math.log(max(peaks) / min(peaks)) / GAP_PARTS
     filled = {min(GAP_PARTS - 1, int((math.log(peak) - low) / width)) for peak in tried}

@@ -147,6 +147,10 @@ class Round:
         now, loss = self.state, self.bench.config.loss
         others = [value for name, value in row.metrics.items() if name != loss]
         if loss not in row.metrics:
+            if None in others:
+                return Turn("numeric", "a metric is not finite")
+            if now.vitals.first is None and row.step - (now.begin or 0) > self.limits.k:
+                return Turn("disobeys", f"the trainer must report {loss} but reports {', '.join(row.metrics)}")
             return None
         is_warm = row.progress >= now.plan.warmup + now.plan.ramp
         report = Report(now.updates, row.metrics[loss], is_warm, None not in others, row.metrics.get("grad_norm"))
@@ -209,7 +213,7 @@ class Round:
             now.status, now.why = "diverged", f"{why}; {problem}"
             self.logs.add(row)
             return
-        now.plan = guard.lowered(now.plan, lr, now.progress)
+        now.plan = now.plan.scaled(guard.CUT)
         now.branch += 1
         self.begin_with(to, row)
 
@@ -258,6 +262,7 @@ class Round:
         now = self.state
         row.checkpoint, row.to_branch = checkpoint(self.folder, to.step).name if to else None, now.branch_id
         now.begin, now.rollback = to.step if to else None, row
+        del now.windows[to.step // self.limits.k if to else 0 :]
 
     def settle_rollback(self, planned: float | None) -> None:
         """Write down what a rollback has come to."""

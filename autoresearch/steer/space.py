@@ -35,7 +35,7 @@ class Space:
         """
         peak, ramp, decay, final = (min(1.0, max(0.0, place)) for place in places)
         lr_peak = _rounded(self.lr_low * (self.lr_high / self.lr_low) ** peak)
-        fall = _rounded(min(_between(self.decay, decay), 1 - self.warmup))
+        fall = min(_rounded(_between(self.decay, decay)), 1 - self.warmup)
         return Plan(
             warmup=self.warmup,
             ramp=min(_rounded(_between(self.ramp, ramp)), max(0.0, 1 - self.warmup - fall)),

@@ -111,5 +111,6 @@ def standings(finals: Sequence[Final]) -> list[Standing]:
 
 
 def reported(finals: Sequence[Final]) -> list[Standing]:
-    """The best plans that ran at least three times; nothing else is called a result of the campaign."""
-    return [one for one in standings(finals) if one.is_confirmed][:NUM_REPORTED]
+    """The best plans that ran at least three times, those last that are as likely lost as not."""
+    confirmed = [one for one in standings(finals) if one.is_confirmed]
+    return sorted(confirmed, key=lambda one: one.p_diverge >= 0.5)[:NUM_REPORTED]

@@ -13,6 +13,7 @@ from autoresearch.steer.rows import MOST_POINTS, Decision, Rollback, RoundStatus
 from autoresearch.steer.wire import Row
 
 NAME = "state.json"
+GAP = 1 / (4 * MOST_POINTS)  # of the run: points of a trace, evenly, however many updates a round has
 
 
 class State(Record):
@@ -92,12 +93,14 @@ class State(Record):
         self.updates, self.progress, self.elapsed_s = self.spent_steps + row.updates, row.progress, row.elapsed_s
 
     def trace(self, lr: float | None, loss: float | None) -> None:
-        """Add a point to each trace, and thin one that grows long."""
+        """Add a point to each trace; of points closer than GAP only the first and the newest are kept."""
+        p = round(self.whole_progress, 6)
         for points, value in ((self.lr, lr), (self.loss, loss)):
-            if value is not None:
-                points.append((round(self.whole_progress, 6), float(f"{value:.6g}")))
-            if len(points) > 4 * MOST_POINTS:
-                del points[1:-1:2]
+            if value is None:
+                continue
+            if len(points) > 2 and p - points[-2][0] < GAP:
+                points.pop()
+            points.append((p, float(f"{value:.6g}")))
 
 
 def thinned(points: Trace) -> Trace:

@@ -91,18 +91,24 @@ def plan_facts(one: standing.Standing) -> dict[str, Any]:
 
 def words_of(against: comparing.Contrast) -> str:
     """A contrast in a line."""
-    num = len(against.differences)
-    wins = sum(gap < 0 for gap in against.differences)
-    doubt = f" ± {against.error:.2g}, P(better) {against.p_better:.2f}" if against.error else ""
-    return f"{against.arm} against {against.other}: {against.mean:+.5f}{doubt}, better in {wins} of {num} seeds"
+    doubt = f" ± {against.error:.2g}" if against.error else ""
+    doubt += f", P(better) {against.p_better:.2f}" if against.p_better is not None else ""
+    mean = f" {against.mean:+.5f}{doubt}," if against.mean is not None else ""
+    seeds = f"better in {against.num_won} of {against.num_seeds} seeds"
+    lost = [
+        f"{arm} found nothing in {num}"
+        for arm, num in ((against.arm, against.num_lost), (against.other, against.num_other_lost))
+        if num
+    ]
+    return f"{against.arm} against {against.other}:{mean} {', '.join([seeds, *lost])}"
 
 
 def tell_confirmed(plans: Mapping[str, Sequence[standing.Standing]]) -> None:
     """The plans that may be reported, by mean + 1 sd."""
     for name, found in plans.items():
         for one in found:
-            runs = f"{one.mean:.5f} + {one.sd:.5f} sd over {one.num_runs} runs, P(diverge) {one.p_diverge:.2f}"
-            print(f"{name}: {one.plan.words}: {runs}")
+            runs = f"{one.mean:.5f} + {one.sd:.5f} sd, {len(one.results)} of {one.num_runs} runs came through"
+            print(f"{name}: {one.plan.words}: {runs}, P(diverge) {one.p_diverge:.2f}")
     if not any(plans.values()):
         print(f"no plan ran {standing.REPEATS} times yet, so none is reported")
 
