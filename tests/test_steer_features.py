@@ -76,5 +76,5 @@ def test_features_are_the_same_however_many_updates_a_round_has(updates):
         state.trace(made.lr(state.progress), 1.0)
     found = features_of(row(1.2, lr=thinned(state.lr)))
     assert found is not None
-    assert state.lr[-1][0] == 1 and len(state.lr) <= 4 * MOST_POINTS + 2
+    assert state.lr[-1][0] == 1 and len(state.lr) <= 8 * MOST_POINTS + 2
     assert found.coordinates == pytest.approx(features_of_plan(made).coordinates, abs=0.25 if updates < 100 else 0.05)

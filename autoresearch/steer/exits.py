@@ -17,8 +17,8 @@ class Turn(NamedTuple):
 def classify(text: str, exit_code: int | None) -> Turn:
     """What the end of a process means.
 
-    Only a loss that was lost is numeric; where a signal ended it, the last line alone may say so. Signals, want of memory, lost devices and errors of the code are not the
-    learning rate's fault.
+    Only a loss that was lost is numeric; where a signal ended it, the last line alone may say so. Signals, want of
+    memory, lost devices and errors of the code are not the learning rate's fault.
 
     Args:
         text: log of the process.

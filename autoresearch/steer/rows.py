@@ -37,8 +37,8 @@ class Final(Record):
     """llm, rule, random, none, replay; of a baseline `baseline:` and its name, as `baseline:cosine10`."""
     seed: int
     status: RoundStatus
-    """ok; diverged (lost for good, rollbacks to no avail); infra_fail (not the learning rate's fault); aborted (by controller);
-    budget (the time for one round ran out)."""
+    """ok; diverged (lost for good, rollbacks to no avail); infra_fail (not the learning rate's fault); aborted (by the
+    controller); budget (the time for one round ran out)."""
     plan: Plan
     """As the round began."""
     result: float | None = None
