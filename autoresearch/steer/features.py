@@ -64,8 +64,8 @@ def features_of(final: Final) -> Features | None:
     shape = _shape(trace if is_whole else planned(final.plan))
     if diverged and not is_whole and seen > 0:
         shape = replace(shape, log_peak=math.log(seen))
-    facts = {"alarms": final.num_alarms, "rollbacks": final.num_rollbacks, "result": result_of(final)}
-    return replace(shape, diverged=diverged, **facts)
+    shape = replace(shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks)
+    return replace(shape, diverged=diverged, result=result_of(final))
 
 
 def features_of_plan(plan: Plan) -> Features:
