@@ -874,6 +874,7 @@ class Channel:
         if clock := Clock.current:
             rate = float(clock.optimizer.param_groups[0]["lr"])
             report |= {"progress": clock.latest, "elapsed_s": round(clock.elapsed_s, 3), "lr": rate}
+            report["num_steps"] = clock.num_steps
         finite = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         self.append("progress.jsonl", report | {"metrics": finite})
         self.poll(next_step=step + 1)
@@ -901,8 +902,10 @@ class Channel:
             if not 0 <= command["lr_scale"] < math.inf:
                 raise ClockError(f"lr_scale must be finite and not negative but got {command['lr_scale']!r}")
             plan = command["plan"] and Schedule(**command["plan"])
-            self.waiting.append(command | {"plan": plan, "effective_step": int(command["effective_step"])})
-            self.waiting.sort(key=lambda waiting: waiting["effective_step"])
+            command |= {"plan": plan, "effective_step": int(command["effective_step"])}
+            # what was asked for before and is due later must not undo this
+            earlier = [one for one in self.waiting if one["effective_step"] < command["effective_step"]]
+            self.waiting = [*earlier, command]
             self.seq = seq
         except (ValueError, TypeError, KeyError, OverflowError, ClockError) as error:
             print(f"control.json refused: {type(error).__name__}: {error}", flush=True)
@@ -978,12 +981,12 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: Any, loader: Loa
         raise PrepareError(f"{path} cannot be resumed from: {type(error).__name__}: {error}") from error
     channel, reports = _channel(), trial_dir() / "progress.jsonl"
     if channel and channel.identity != state["branch"] and reports.exists():  # rewinds steps, not the clock
-        last = {"step": 0, "elapsed_s": 0.0, "progress": 0.0}
+        last = {"num_steps": 0, "elapsed_s": 0.0, "progress": 0.0}
         for row in reports.read_text().splitlines():
             with contextlib.suppress(ValueError):  # the last one may be cut off
                 last |= json.loads(row)
-        saved["num_steps"] += max(0, last["step"] - state["step"])
-        saved |= {"spent_s": max(saved["spent_s"], last["elapsed_s"]), "latest": max(saved["latest"], last["progress"])}
+        said = {"num_steps": "num_steps", "spent_s": "elapsed_s", "latest": "progress"}
+        saved |= {name: max(saved[name], last[word]) for name, word in said.items()}
     vars(clock).update(saved)
     return state["step"]
 

@@ -28,6 +28,7 @@ VERBS: Table = {
     "export-config": ("export_config_", "Print a whole configuration of a search."),
     "drive": ("drive_", "Keep a coding agent at work through the night, within limits, and stop it for good reasons."),
     "suggest": ("suggest_", "Suggest values for the numeric constants of train.py, from the measured history."),
+    "steer": ("steer_", "Steer the learning rate of live runs, round after round; or run and draw what compares."),
     "hub": ("hub_", "Share commits, results and discussion with other agents, or serve the place where they do."),
     "doctor": ("doctor_", "Check device, data, digests, sandbox, disk, clock and git."),
 }

@@ -11,6 +11,7 @@ import pytest
 import prepare
 
 Run = Callable[..., launcher.Ended]
+KEYS = ("step", "step_target", "progress", "elapsed_s", "lr", "num_steps", "metrics")
 
 
 def command(seq: int, step: int, **fields: Any) -> dict[str, Any]:
@@ -56,10 +57,11 @@ def test_emit_progress_by_hand_ignores_a_control_file(run_trial: Run, tmp_path: 
 def test_channel_reports_every_update(steer: Run, tmp_path: Path) -> None:
     ended = steer({})
     reports = rows(tmp_path / "trial" / "progress.jsonl")
-    assert [list(row) for row in reports] == [["step", "step_target", "progress", "elapsed_s", "lr", "metrics"]] * 12
+    assert [list(row) for row in reports] == [[*KEYS]] * 12
     assert [(row["step"], row["step_target"]) for row in reports] == [(step, 12) for step in range(12)]
     assert [row["progress"] for row in reports] == pytest.approx([step / 12 for step in range(12)])
     assert [row["lr"] for row in reports[1:]] == rates(ended)[:-1], "a report comes before its update"
+    assert [row["num_steps"] for row in reports] == list(range(12))
     assert all(row["metrics"]["train_loss"] >= 0 for row in reports)
     elapsed = [row["elapsed_s"] for row in reports]
     assert elapsed == sorted(elapsed)
@@ -89,10 +91,17 @@ def test_channel_applies_a_late_command_at_once_and_says_when(steer: Run, tmp_pa
 
 def test_channel_keeps_the_order_of_effective_steps(steer: Run, tmp_path: Path) -> None:
     plain = rates(steer({}))
-    steered = rates(steer({0: command(0, 9, lr_scale=0.25), 1: command(1, 4, lr_scale=0.5)}))
+    steered = rates(steer({0: command(0, 4, lr_scale=0.5), 1: command(1, 9, lr_scale=0.25)}))
     assert steered == plain[:4] + [rate * 0.5 for rate in plain[4:9]] + [rate * 0.25 for rate in plain[9:]]
     acks = [(row["seq"], row["applied_step"]) for row in rows(tmp_path / "trial" / "acks.jsonl")]
-    assert acks == [(1, 4), (0, 9)]
+    assert acks == [(0, 4), (1, 9)]
+
+
+def test_channel_drops_what_was_asked_for_before_and_is_due_after_a_newer_command(steer: Run, tmp_path: Path) -> None:
+    plain = rates(steer({}))
+    steered = rates(steer({0: command(0, 9, lr_scale=2.0), 1: command(1, 4, lr_scale=0.5)}))
+    assert steered == plain[:4] + [rate * 0.5 for rate in plain[4:]], "what was cut is not undone by older advice"
+    assert [row["seq"] for row in rows(tmp_path / "trial" / "acks.jsonl")] == [1]
 
 
 def test_channel_replaces_the_plan(steer: Run, tmp_path: Path) -> None:

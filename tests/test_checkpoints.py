@@ -196,6 +196,23 @@ def test_rollback_rewinds_steps_but_not_the_clock_and_still_ends_decayed(run_tri
     assert float(again[0].split()[4]) == pytest.approx(float(losses["8"]), abs=0.1), "the weights are those of step 8"
 
 
+def test_second_rollback_counts_what_the_first_one_lost(run_trial: Run, tmp_path: Path) -> None:
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    control, settings = trial / "control.json", {"SUPERVISED": 1, "CHECKPOINT_STEPS": 8, "MAX_STEPS": 20}
+    control.write_text(json.dumps(command(0, "first")))
+    run_trial(**settings)
+    resume = {"RESUME": trial / "checkpoints" / "step-00000008.pt", **settings}
+    for number, died_in in ((1, 14), (2, 18)):
+        reports = trial / "progress.jsonl"
+        kept = [row for row in reports.read_text().splitlines() if json.loads(row)["num_steps"] <= died_in]
+        reports.write_text("\n".join(kept) + "\n")
+        control.write_text(json.dumps(command(number, f"branch {number}")))
+        again = trace(run_trial(**resume))
+    assert [int(line.split()[1]) for line in again] == [8, 9], "18 of the 20 updates were made"
+    assert float(again[-1].split()[3]) == pytest.approx(0.001), "the end value of the schedule"
+
+
 def test_resume_on_the_same_branch_goes_on_at_the_same_progress(run_trial: Run, tmp_path: Path) -> None:
     trial = tmp_path / "trial"
     trial.mkdir()

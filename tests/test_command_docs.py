@@ -13,12 +13,13 @@ from pydantic import BaseModel
 from autoresearch import errors
 from autoresearch.arena import Arena
 from autoresearch.cli import VERBS
-from autoresearch.commands import hub_
+from autoresearch.commands import hub_, steer_
 from autoresearch.commands.lazy import Table
 
 COMMAND = r"uv run (?:--extra [a-z]+ |--all-extras )?-m autoresearch"
-SEARCHING = {"run", "validate", "run-one", "upload", "export-config"}
+SEARCHING = {"run", "validate", "run-one", "upload", "export-config", "steer"}
 """Verbs for people who search without an agent."""
+STEERING = "|".join(steer_.VERBS)
 DEFAULTS_IN_WORDS = {"timeout_s", "limits", "score_command", "guards"}
 
 
@@ -41,13 +42,15 @@ def documented(heading: str = "verb") -> dict[str, set[str]]:
 
 
 def commands_in_markdown() -> list[tuple[str, str, str]]:
-    """File, verb and the rest of every command line of the tool in Markdown; the verbs of `hub` are `hub VERB`."""
+    """File, verb (`hub VERB` of those below it, `steer` alike) and the rest of every command line in Markdown."""
     found = []
     for path in markdown_files():
         text = path.read_text()
         lines = [block.replace("\\\n", " ") for language in ("bash", "text") for block in fenced(text, language)]
         for piece in "\n".join([*lines, *inline_code(text)]).splitlines():
-            for verb, rest in re.findall(rf"{COMMAND} ((?:hub )?[a-z]+(?:-[a-z]+)*)(.*?)(?=&&|\||$)", piece):
+            for verb, rest in re.findall(
+                rf"{COMMAND} ((?:hub |steer (?=(?:{STEERING}) ))?[a-z]+(?:-[a-z]+)*)(.*?)(?=&&|\||$)", piece
+            ):
                 found.append((str(path.relative_to(ROOT)), verb, rest))
     return found
 
@@ -55,17 +58,18 @@ def commands_in_markdown() -> list[tuple[str, str, str]]:
 def known_options(verb: str) -> set[str]:
     """Options of a verb of either table."""
     own, _, inner = verb.partition(" ")
-    return options(inner, hub_.VERBS) if inner else options(own)
+    return options(inner, {"hub": hub_.VERBS, "steer": steer_.VERBS}[own]) if inner else options(own)
 
 
 def test_every_verb_and_option_is_documented() -> None:
     assert {verb: options(verb) for verb in VERBS} == documented()
     assert {verb: options(verb, hub_.VERBS) for verb in hub_.VERBS} == documented("verb of `hub`")
+    assert {verb: options(verb, steer_.VERBS) for verb in steer_.VERBS} == documented("verb of `steer`")
 
 
 def test_verbs_in_markdown_exist() -> None:
     commands = commands_in_markdown()
-    known = {*VERBS, *(f"hub {verb}" for verb in hub_.VERBS)}
+    known = {*VERBS, *(f"hub {verb}" for verb in hub_.VERBS), *(f"steer {verb}" for verb in steer_.VERBS)}
     assert {verb for _, verb, _ in commands} - {"hub"} <= known
     assert set(VERBS) - {"hub", *SEARCHING} <= {verb for name, verb, _ in commands if name == "program.md"}
 
@@ -79,7 +83,8 @@ def test_options_in_markdown_exist() -> None:
 
 
 def test_options_named_alone_in_markdown_exist() -> None:
-    known = set().union(*map(options, VERBS), *(options(verb, hub_.VERBS) for verb in hub_.VERBS))
+    inner = [options(verb, table) for table in (hub_.VERBS, steer_.VERBS) for verb in table]
+    known = set().union(*map(options, VERBS), *inner)
     known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', read("prepare.py")))
     pages = [path for path in markdown_files() if path.name in ("program.md", "README.md", "contract.md")]
     for path in pages:

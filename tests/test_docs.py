@@ -29,6 +29,7 @@ from autoresearch.records import COLUMNS, SUMMARY_KEYS, Attempt, State, Status
 RUN_OUTPUT = {"results.tsv", "run.log", "notes.md", "notes-archive.md", "control.json", "score.json"}
 RUN_OUTPUT |= {"progress.jsonl", "acks.jsonl", "manifest.json", "score.log", "play.log"}
 RUN_OUTPUT |= {"journal.jsonl", "heartbeat.json", "results/hub-queue.jsonl", "results/hub-refused.jsonl"}
+RUN_OUTPUT |= {"decisions_log.jsonl", "rollback_log.jsonl", "final_results_log.jsonl", "llm_log.jsonl"}
 OPTIONAL = {arena.NAME, ".claude/settings.json", "opencode.json"}  # a person may write them
 OTHER_KEYS = ["dataset", "scale", "platform", "regime", "seed", "attention", "dtype", "schedule_"]
 TEST_COMMAND = "uv run --all-extras pytest"

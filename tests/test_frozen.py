@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 PREPARE = Path(__file__).resolve().parent.parent / "prepare.py"
-PIN = "f5706beff17b176867889106dd2fe5a1fa796c999dbafbaf83e6c175626a26b5"
+PIN = "6b287fe98f08bed3dfb0308d4f951e8290fd3d294436e2866d03686c8ec142b0"
 
 HOW_TO_CHANGE_IT = f"""
 {PREPARE.name} must have the sha256 {PIN}

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "autoresearch"
 LAYERS = (
     ("cli", "__main__"),
     ("commands",),
-    ("remeasure", "report", "hub", "night", "advice", "search"),
+    ("remeasure", "report", "hub", "night", "advice", "search", "steer"),
     ("attempt",),
     ("referee", "verdict", "signals"),
     ("ledger", "notes", "repo", "process", "sandbox", "summary", "knobs", "chat"),

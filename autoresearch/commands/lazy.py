@@ -11,8 +11,12 @@ Table = dict[str, tuple[str, str]]
 """By name of the verb: the module below `autoresearch.commands` that holds it, and its help."""
 
 
-def group(table: Table) -> typer.Typer:
-    """A command line of these verbs; the function of a verb is `main` in a module of its own, else it has its name."""
+def group(table: Table, default: str = "") -> typer.Typer:
+    """A command line of these verbs; the function of a verb is `main` in a module of its own, else it has its name.
+
+    Args:
+        default: the verb of a first word that is neither one nor an option; empty: such a word is refused.
+    """
 
     class Verbs(TyperGroup):
         """The verbs of one table."""
@@ -20,6 +24,12 @@ def group(table: Table) -> typer.Typer:
         def list_commands(self, ctx: Any) -> list[str]:
             """Verbs in the order of the table."""
             return list(table)
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            """The verb that is meant."""
+            if default and args[0] not in table and not args[0].startswith("-"):
+                return default, load(table, default), args
+            return super().resolve_command(ctx, args)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
             """The command of a verb; for the help of the table, its name and help alone."""

@@ -32,6 +32,16 @@ def write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def replace(path: Path, text: str, is_durable: bool = False) -> None:
+    """Put a text in the place of a file in one step; when durable, it is on the disk before."""
+    aside = path.with_name(f".{path.name}")
+    with create(aside) as file:
+        file.write(text.encode())
+        if is_durable:
+            os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
 def read(path: Path, most_bytes: int | None = None) -> bytes:
     """A plain file, or its last bytes; empty when it is none or missing."""
     try:

@@ -50,6 +50,23 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def read(path: Path) -> dict[Any, Any]:
+    """What a YAML file holds.
+
+    Raises:
+        BadConfig: no such file, not YAML, no keys and values.
+    """
+    try:
+        raw = yaml.load(path.read_text(), Loader)  # a SafeLoader
+    except OSError as error:
+        raise BadConfig(f"{path} must be a readable file but: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise BadConfig(f"{path} must be YAML but: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise BadConfig(f"{path} must hold keys and values but holds {type(raw).__name__}")
+    return raw
+
+
 def load(path: Path, cwd: Path, say: Callable[[str], None]) -> Config:
     """Read a configuration; its paths come back absolute.
 
@@ -60,14 +77,7 @@ def load(path: Path, cwd: Path, say: Callable[[str], None]) -> Config:
     Raises:
         BadConfig: no such file, not YAML, unknown keys (with the nearest known one), wrong values; all at once.
     """
-    try:
-        raw = yaml.load(path.read_text(), Loader)  # a SafeLoader
-    except OSError as error:
-        raise BadConfig(f"{path} must be a readable file but: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise BadConfig(f"{path} must be YAML but: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise BadConfig(f"{path} must hold keys and values but holds {type(raw).__name__}")
+    raw = read(path)
     if ignored := _take_out(raw):
         say(f"note: {', '.join(ignored)} of {path.name} {'have' if len(ignored) > 1 else 'has'} no effect here")
     return parse(raw, path.parent.resolve(), cwd, say, str(path))

@@ -1,0 +1,1 @@
+"""The verbs of `steer`, one module for each noun."""

@@ -1,0 +1,290 @@
+"""One round: a trainer that runs, a guard that watches, a controller that may edit the plan, until it is over.
+
+Everything is on disk before it is done, so that a round that is cut off at any point goes on where it was.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from autoresearch import process, summary
+from autoresearch.sandbox import files
+from autoresearch.steer import exits, guard, state
+from autoresearch.steer.bench import LOG, Bench, checkpoint, forget_after
+from autoresearch.steer.desk import Desk
+from autoresearch.steer.exits import Turn
+from autoresearch.steer.guard import Mark, Report
+from autoresearch.steer.helm import Helm
+from autoresearch.steer.logs import Logs
+from autoresearch.steer.rows import Final, Rollback, RoundStatus
+from autoresearch.steer.state import State, thinned
+from autoresearch.steer.wire import Row, Wire
+
+POLL_S = 0.02
+MOST_FAILURES = 3
+MOST_ALARMS = 10  # that the controller is told
+TOLERANCE = 1e-3  # of the rate in the optimizer, relative
+OBEYS_WITHIN = 3  # updates
+LEAST_STEPS = 10  # that must be left to begin anew
+LEAST_LEFT = 0.02  # of the budget, likewise
+OUTCOMES: dict[str, RoundStatus] = {
+    "numeric": "diverged",
+    "aborted": "aborted",
+    "budget": "budget",
+    "disobeys": "infra_fail",
+}
+
+
+class Round:
+    """Runs one round."""
+
+    def __init__(self, bench: Bench, desk: Desk, logs: Logs, folder: Path, current: State):
+        """Take a round that was begun, be it just now."""
+        self.bench, self.logs, self.folder, self.state = bench, logs, folder, current
+        self.limits, self.wire = bench.config.limits, Wire(folder)
+        self.wire.reports.offset = current.reports_read
+        self.helm = Helm(bench.config, desk, current, self.wire, logs, self.save)
+
+    def save(self) -> None:
+        """Put the state on disk."""
+        self.state.reports_read = self.wire.reports.offset
+        state.save(self.folder, self.state)
+
+    def run(self, say: Callable[[str], None]) -> Final:
+        """Go on to the end, which is always a final row."""
+        if self.state.pid:  # an earlier process of ours was killed
+            process.end_group(self.state.pid, self.state.pid_started, str(self.folder))
+            self.act(self.read() or exits.unseen(files.read_text(self.folder / LOG)), is_counted=False)
+        process.end_group(0, "", str(self.folder))  # one that was started and not yet noted
+        while self.state.status is None:
+            turn = self.follow()
+            if turn.kind != "done":
+                say(f"round {self.state.round}, step {self.state.step}: {turn.why}")
+            self.act(turn)
+        return self.final()
+
+    # --- a trainer
+
+    def follow(self) -> Turn:
+        """Start the trainer and stay with it until it ends, or must."""
+        now = self.state
+        forget_after(self.folder, now.begin)
+        self.wire.skip()
+        self.helm.begin()
+        launch = self.bench.begin(self.folder, now)
+        try:
+            now.pid, now.pid_started = launch.pid, launch.started
+            self.save()
+            turn = None
+            while turn is None:
+                is_over = launch.has_ended()
+                turn = self.read() or self.helm.hear()
+                if is_over:
+                    break
+                if now.seconds + launch.age_s() > self.bench.config.round_s:
+                    turn = Turn("budget", f"the round took longer than {self.bench.config.round_s:.0f} s")
+                time.sleep(POLL_S)
+        finally:
+            launch.stop()
+            now.seconds += launch.age_s()
+        if turn := turn or self.read():
+            self.catch_up()
+            return turn
+        return exits.classify(files.read_text(self.folder / LOG), launch.child.returncode)
+
+    def read(self) -> Turn | None:
+        """Take in all that the trainer has said; why it must end, if it must."""
+        rows, found = self.wire.read()
+        acks = [ack for ack in found if ack.seq in self.state.sent and ack.branch == self.state.branch_id]
+        for row in rows:
+            while acks and acks[0].step < row.step:
+                self.helm.note(acks.pop(0))
+            if turn := self.take(row):
+                return turn
+        for ack in acks:
+            self.helm.note(ack)
+        return None
+
+    def catch_up(self) -> None:
+        """Count what the trainer did until it was stopped."""
+        for row in self.wire.read()[0]:
+            self.state.count(row)
+
+    def take(self, row: Row) -> Turn | None:
+        """One report."""
+        now = self.state
+        if now.base_lr is None and row.step == 0:
+            now.base_lr = row.lr
+        now.step = row.step
+        now.count(row)
+        if not row.metrics:  # the first of a process: nothing is known yet of what it does
+            return None
+        if turn := self.check_lr(row):
+            return turn
+        turn = self.guard(row)
+        if turn is None and row.step % self.limits.k == 0:
+            now.windows.append(round(now.vitals.smooth or 0.0, 4))
+            self.helm.ask(row)
+        return turn
+
+    def check_lr(self, row: Row) -> Turn | None:
+        """See that the optimizer has what the plan says."""
+        lr = self.helm.applied(row.lr)
+        self.state.trace(lr, None)
+        planned = self.helm.planned(row.progress)
+        if planned is None:
+            is_new = row.step - (self.state.begin or 0) < OBEYS_WITHIN or not self.state.pid
+            return None if is_new else Turn("disobeys", "the trainer must acknowledge its plan but did not")
+        if lr is not None and abs(lr - planned) > TOLERANCE * planned:
+            return Turn("disobeys", f"the learning rate must be {planned:.6g} but is {lr:.6g}")
+        if self.state.rollback and lr is not None:
+            self.settle_rollback(planned)
+        return None
+
+    def guard(self, row: Row) -> Turn | None:
+        """Have the rules look at a report, and do what they say."""
+        now, loss = self.state, self.bench.config.loss
+        others = [value for name, value in row.metrics.items() if name != loss]
+        if loss not in row.metrics:
+            if None in others:
+                return Turn("numeric", "a metric is not finite")
+            if now.vitals.first is None and row.step - (now.begin or 0) > self.limits.k:
+                return Turn("disobeys", f"the trainer must report {loss} but reports {', '.join(row.metrics)}")
+            return None
+        is_warm = row.progress >= now.plan.warmup + now.plan.ramp
+        report = Report(now.updates, row.metrics[loss], is_warm, None not in others, row.metrics.get("grad_norm"))
+        verdict = guard.examine(now.vitals, report, self.limits)
+        now.trace(None, now.vitals.smooth)
+        if verdict.action != "none":
+            now.num_alarms += 1
+            now.alarms = [*now.alarms, f"step {row.step}: {verdict.why}"][-MOST_ALARMS:]
+        if verdict.action == "rollback" and (now.is_guarded or report.loss is None):
+            return Turn("numeric", verdict.why)
+        if verdict.action in ("halve", "note") and now.is_guarded:
+            self.helm.intervene(row, verdict)
+        elif verdict.action == "none" and row.step % self.bench.checkpoint_steps == 0:
+            guard.mark(now.vitals, row.step, now.updates)
+            self.save()
+        return None
+
+    # --- what follows
+
+    def act(self, turn: Turn, is_counted: bool = True) -> None:
+        """Do what a trainer's end asks for; whatever was sent and not obeyed is written down."""
+        now = self.state
+        now.pid = 0
+        self.helm.give_up()
+        if now.rollback:
+            self.settle_rollback(None)
+        if turn.kind == "done":
+            self.conclude()
+        elif turn.kind == "numeric" and now.is_guarded:
+            self.go_back(turn.why)
+        elif turn.kind == "infra":
+            self.begin_again(turn.why, is_counted)
+        else:
+            now.status = OUTCOMES[turn.kind]
+            now.why = turn.why
+        self.save()
+
+    def conclude(self) -> None:
+        """Score what was trained."""
+        now, vitals = self.state, self.state.vitals
+        found = self.bench.score(self.folder)
+        if isinstance(found, str):
+            now.status, now.why = ("diverged" if "NonFinite" in found else "infra_fail"), found
+            return
+        now.result, now.status = found, "ok"
+        if vitals.smooth is not None and vitals.first is not None:
+            excess = vitals.smooth - vitals.lowest
+            if excess > guard.thresholds(vitals)[1] or vitals.smooth > guard.LOST * vitals.first:
+                now.status, now.why = "diverged", f"ended {excess:.2f} above its lowest loss, at {vitals.smooth:.2f}"
+
+    def go_back(self, why: str) -> None:
+        """Go on from a healthy checkpoint on a new branch, or from the start, with a lower learning rate."""
+        now = self.state
+        lr, row = now.plan.lr(now.progress), self.rollback("numeric", why)
+        to = self.kept(guard.healthy(now.vitals, now.step, now.updates, self.limits))
+        problem = guard.go_back(now.vitals, to, now.updates, lr, self.limits)
+        if not problem and to is None:
+            problem = self.spend()
+        if problem:
+            now.status, now.why = "diverged", f"{why}; {problem}"
+            self.logs.add(row)
+            return
+        now.plan = now.plan.scaled(guard.CUT)
+        now.branch += 1
+        self.begin_with(to, row)
+
+    def spend(self) -> str:
+        """Count what a run used up that is begun anew; returns why it cannot be, empty where it can."""
+        now, config = self.state, self.bench.config
+        now.spent_frac, now.spent_s = now.whole_progress, now.spent_s + now.elapsed_s
+        now.spent_steps, now.progress, now.elapsed_s, now.step = now.updates, 0.0, 0.0, 0
+        has_steps = not config.num_steps or config.num_steps - now.spent_steps >= LEAST_STEPS
+        has_time = not config.budget_s or config.budget_s - now.spent_s >= LEAST_LEFT * config.budget_s
+        return "" if has_steps and has_time else "too little of the budget is left to begin anew"
+
+    def begin_again(self, why: str, is_counted: bool) -> None:
+        """Go on from the newest checkpoint, on the same branch at the same learning rate, some times."""
+        now = self.state
+        if is_counted:
+            now.num_failures = 1 if now.updates > now.failed_at + self.limits.k else now.num_failures + 1
+            now.failed_at = now.updates
+        row = self.rollback("infra", why)
+        if now.num_failures > MOST_FAILURES:
+            now.status, now.why = "infra_fail", f"{why}; {now.num_failures} times in a row"
+            self.logs.add(row)
+            return
+        to = self.kept(now.vitals.marks[-1] if now.vitals.marks else None)
+        guard.begin_at(now.vitals, to, now.updates)
+        self.begin_with(to, row)
+        self.save()
+        if is_counted:
+            time.sleep(self.bench.config.backoff_s * 2 ** (now.num_failures - 1))
+
+    def rollback(self, kind: Literal["numeric", "infra"], why: str) -> Rollback:
+        """The row of a branch that has ended, and has no follower yet."""
+        now = self.state
+        now.num_ends += 1
+        return Rollback(
+            round=now.round, arm=now.arm, seed=now.seed, number=now.num_ends, kind=kind, why=why, step=now.step,
+            lr_before=now.plan.lr(now.progress), checkpoint=None, from_branch=now.branch_id, to_branch=None,
+        )  # fmt: skip
+
+    def kept(self, mark: Mark | None) -> Mark | None:
+        """A checkpoint, if its file is there."""
+        return mark if mark and checkpoint(self.folder, mark.step).exists() else None
+
+    def begin_with(self, to: Mark | None, row: Rollback) -> None:
+        """Have the next trainer begin with a checkpoint; the row is written when its learning rate is known."""
+        now = self.state
+        row.checkpoint, row.to_branch = checkpoint(self.folder, to.step).name if to else None, now.branch_id
+        now.begin, now.rollback = to.step if to else None, row
+        del now.windows[to.step // self.limits.k if to else 0 :]
+
+    def settle_rollback(self, planned: float | None) -> None:
+        """Write down what a rollback has come to."""
+        now = self.state
+        assert now.rollback
+        now.rollback.lr_planned, now.rollback.lr_applied = planned, self.helm.first_lr
+        self.logs.add(now.rollback)
+        now.rollback = None
+        self.save()
+
+    def final(self) -> Final:
+        """The row of a round that is over."""
+        now = self.state
+        assert now.status
+        told = summary.parse(files.read_text(self.folder / LOG))
+        others, steps = told.others, now.spent_steps + (told.num_steps or 0)
+        report = {
+            name.removeprefix("schedule_"): value for name, value in others.items() if name.startswith("schedule_")
+        }
+        return Final(
+            round=now.round, arm=now.arm, seed=now.seed, status=now.status, plan=now.start.plan, result=now.result,
+            metric=self.bench.config.metric, steps=max(steps, now.updates), seconds=round(now.seconds, 2),
+            num_alarms=now.num_alarms, num_rollbacks=len(now.vitals.rollbacks), lr=thinned(now.lr),
+            loss=thinned(now.loss), schedule_report=report, memory=now.start.memory, why=now.why,
+        )  # fmt: skip

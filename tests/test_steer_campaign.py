@@ -1,0 +1,121 @@
+"""Campaigns and baselines over the fake trainer, and their verbs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from steering import VARIABLES, Desk
+
+from autoresearch.errors import Damaged
+from autoresearch.steer import campaign, logs
+from autoresearch.steer.campaign import BASELINES
+from autoresearch.steer.controllers import Replay
+from autoresearch.steer.logs import Logs
+from autoresearch.steer.rows import DECISIONS, FINALS, Decision, Final
+
+
+def steer(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A verb of `steer` in a folder."""
+    env = VARIABLES | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "autoresearch", "steer", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A short campaign, its configuration on disk."""
+    desk = Desk(tmp_path, {"total_steps": 40, "k": 10, "rounds": 2, "peaks": [0.5, 2.0], "lr_init": 1.0})
+    write(desk)
+    return desk
+
+
+def write(desk: Desk, **habits: object) -> None:
+    values = desk.config(**habits).model_dump(mode="json", exclude_defaults=True)
+    (desk.folder / "c.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_verb_runs_the_rounds_and_tells_the_best(desk: Desk) -> None:
+    done = steer(desk.folder, "c.yaml")
+    assert done.returncode == 0, done.stderr
+    facts, finals = json.loads(done.stdout), logs.read(desk.home / FINALS, Final)
+    assert facts["rounds"] == 2 and facts["counts"] == {"ok": 2}
+    best = min(finals, key=lambda one: one.result or 9)
+    assert (facts["best"], facts["best_round"]) == (best.result, best.round)
+    assert finals[1].plan != finals[0].plan, "the memory plans the second round"
+    assert [(one.round, one.seed, one.arm) for one in finals] == [(1, 5, "none"), (2, 6, "none")]
+    assert done.stderr.count("round 1") == 1
+
+
+def test_baselines_are_every_peak_with_every_decay_and_seed(desk: Desk) -> None:
+    desk.settings["repeats"] = 2
+    write(desk)
+    done = steer(desk.folder, "baseline", "c.yaml", "--only", "cosine10,wsd")
+    assert done.returncode == 0, done.stderr
+    finals = logs.read(desk.home / FINALS, Final)
+    found = {(one.arm, one.plan.lr_peak, one.seed) for one in finals}
+    assert found == {
+        (f"baseline:{kind}", peak, seed) for kind in ("cosine10", "wsd") for peak in (0.5, 2) for seed in (5, 6)
+    }
+    assert {one.plan.warmup for one in finals} == {0.25}
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_baseline_plans_end_as_they_are_called(desk: Desk, kind: str) -> None:
+    plan = campaign.baseline(desk.config(), kind, 2.0)
+    assert plan.lr_peak == 2.0 and plan.lr(plan.warmup) == pytest.approx(2.0)
+    assert plan.lr(1) == pytest.approx(0.2 if kind == "cosine10" else 0)
+    assert (plan.hold > 0.5) == (kind == "wsd")
+
+
+def test_plain_baselines_have_no_guard(desk: Desk) -> None:
+    write(desk, mode="explode", at=20, times=9)
+    done = steer(desk.folder, "baseline", "c.yaml", "--plain", "--only", "cosine0")
+    assert done.returncode == 3 and "no round ended well" in done.stderr
+    finals = logs.read(desk.home / FINALS, Final)
+    assert [(one.arm, one.status, one.num_rollbacks) for one in finals] == [("plain:cosine0", "diverged", 0)] * 2
+
+
+def test_unknown_decay_is_refused(desk: Desk) -> None:
+    done = steer(desk.folder, "baseline", "c.yaml", "--only", "stairs")
+    assert done.returncode == 2 and "known: cosine10" in " ".join(done.stderr.split())
+
+
+def test_command_that_is_not_there_is_named(desk: Desk) -> None:
+    text = (desk.folder / "c.yaml").read_text()
+    (desk.folder / "c.yaml").write_text(text.replace(sys.executable, "/no/such/python"))
+    done = steer(desk.folder, "c.yaml")
+    assert done.returncode == 2 and "'/no/such/python' must start in" in done.stderr
+
+
+def test_log_takes_a_row_once_and_forgets_half_a_line(tmp_path: Path) -> None:
+    facts = {"round": 1, "arm": "rule", "seed": 1, "branch": "b0", "seq": -1, "source": "controller", "action": "keep"}
+    first, second = (Decision.model_validate({**facts, "step": step}) for step in (10, 20))
+    log = Logs(tmp_path)
+    for row in (first, first, second):
+        log.add(row)
+    path = tmp_path / DECISIONS
+    path.write_bytes(path.read_bytes()[:-5])
+    log = Logs(tmp_path)
+    assert logs.read(path, Decision) == [first]
+    log.add(second)
+    assert logs.read(path, Decision) == [first, second]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b"])
+def test_log_holds_whatever_somebody_says(tmp_path: Path, end: str) -> None:
+    facts = {"round": 1, "arm": "rule", "seed": 1, "branch": "b0", "seq": -1, "source": "controller", "action": "keep"}
+    said = Decision.model_validate({**facts, "step": 10, "why": f"two{end}lines"})
+    for _ in range(2):
+        Logs(tmp_path).add(said)
+    assert logs.read(tmp_path / DECISIONS, Decision) == [said]
+    assert Replay(tmp_path / DECISIONS).known
+
+
+def test_log_that_was_edited_is_named(tmp_path: Path) -> None:
+    (tmp_path / FINALS).write_text('{"round": 1}\n')
+    with pytest.raises(Damaged, match="line 1, must be a Final but"):
+        Logs(tmp_path).finals()
