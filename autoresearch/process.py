@@ -117,7 +117,7 @@ class Launch:
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, descriptors: Sequence[int] = ()
     ):
         """Start it, inheriting `descriptors`; its output replaces what the log held, OSError where it cannot."""
-        self.begun, self.mark = time.monotonic(), env.get(MARK, "")
+        self.begun, self.mark, self.grace_s = time.monotonic(), env.get(MARK, ""), GRACE_S
         self.log = BoundedLog(log)
         try:
             self.child = subprocess.Popen(
@@ -187,7 +187,7 @@ class Launch:
     def stop(self) -> None:
         """End the group and all descendants, politely first; at once when asked a second time by Ctrl-C."""
         try:
-            end_group(self.pid, self.started, self.mark)
+            end_group(self.pid, self.started, self.mark, self.grace_s)
         except KeyboardInterrupt:
             end_group(self.pid, self.started, self.mark, grace_s=0)
             raise

@@ -13,7 +13,7 @@ from autoresearch import sandbox
 from autoresearch.arena import Arena
 from autoresearch.errors import Refused
 from autoresearch.ledger import Ledger
-from autoresearch.records import COLUMNS, Attempt, Pins, State, Status
+from autoresearch.records import Attempt, Pins, State, Status
 from autoresearch.repo import Repo
 from autoresearch.sandbox import Confinement
 from autoresearch.verdict import Noise, estimate_noise
@@ -83,8 +83,7 @@ class Campaign:
     @cached_property
     def ledger(self) -> Ledger:
         """Its records."""
-        columns = (COLUMNS[0], self.arena.metric.name, *COLUMNS[2:])
-        return Ledger(self.repo.root, self.tag, columns)
+        return Ledger(self.repo.root, self.tag, self.arena.table)
 
     @cached_property
     def pins(self) -> Pins:

@@ -4,7 +4,7 @@ from autoresearch import notes, signals, verdict
 from autoresearch.attempt import begin, trial
 from autoresearch.attempt.campaign import Campaign, lineage, measurements
 from autoresearch.errors import Damaged, Refused
-from autoresearch.records import Attempt, Reasoning, State, Status
+from autoresearch.records import Attempt, Reasoning, State, Status, Trial
 
 
 def close(campaign: Campaign, attempt: Attempt, now: str) -> None:
@@ -41,15 +41,24 @@ def row_of(campaign: Campaign, attempt: Attempt) -> dict[str, str]:
     if attempt.status == Status.BACKTRACK:  # nothing ran: the numbers are those of the attempt gone back to
         kept = next(one for one in campaign.attempts() if one.commit == attempt.commit and one.status == Status.KEEP)
         scores, trials = kept.scores(), kept.trials
-    memory_mb = max((one.metrics.peak_vram_mb or 0.0 for one in trials), default=0.0)
-    return {
+    row = {
         "commit": attempt.commit[:7],
         campaign.arena.metric.name: f"{sum(scores) / len(scores):.6f}" if scores and not crashed else "0.000000",
-        "memory_gb": f"{0.0 if crashed else memory_mb / 1024:.1f}",
+        "memory_gb": f"{0.0 if crashed else most(trials, 'memory_gb') or 0.0:.1f}",
         "status": str(attempt.status),
         "description": attempt.description,
         "reasoning": attempt.reasoning.hypothesis,
     }
+    for column in set(campaign.ledger.columns) - row.keys():
+        value = 0.0 if crashed else most(trials, column)
+        row[column] = "" if value is None else f"{value:.6g}" if value else "0.0"
+    return {column: row[column] for column in campaign.ledger.columns}
+
+
+def most(trials: list[Trial], name: str) -> float | None:
+    """The largest number that the runs have for a key of the summary; None where none has it."""
+    values = [value for one in trials if (value := one.metrics.number(name)) is not None]
+    return max(values, default=None)
 
 
 def append_row(campaign: Campaign, attempt: Attempt) -> None:
@@ -97,8 +106,8 @@ def outcome(attempt: Attempt) -> str:
     status = str(attempt.status or attempt.state)
     if attempt.verdict:
         decision = attempt.verdict.decision
-        line = verdict.headline(attempt.verdict)
-        return line if status == decision else f"{status}  {line.removeprefix(decision.replace('_', ' ')).lstrip()}"
+        numbers = verdict.headline(attempt.verdict).removeprefix(decision.replace("_", " ")).lstrip()
+        return "  ".join(filter(None, (status, attempt.reason, numbers)))
     crash = next((one.crash for one in attempt.trials if one.crash), None)
     if crash:
         return f"{status}  {crash.kind}: {crash.why}"

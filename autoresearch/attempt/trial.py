@@ -19,34 +19,40 @@ from autoresearch.sandbox import files
 
 START_UP_S = 240.0
 GRACE_S = 60.0
+LEAVING_S = 30.0  # of the client of another machine, which has to stop the work there when it is asked to end
 LEDGER = {"results", "results.tsv", "notes.md", "notes-archive.md"}  # no business of a trial
 NEEDED = ("train.py", "prepare.py")
 
 
 def lay_out(campaign: Campaign, commit: str, folder: Path) -> Path:
-    """Fill `code/` of a new trial folder with the files of a commit; returns where the command runs.
+    """Fill `code/` of a new trial folder; returns where the command runs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    code = folder / "code"
+    code.mkdir(parents=True)
+    lay_code(campaign, commit, code)
+    return code
+
+
+def lay_code(campaign: Campaign, commit: str, code: Path) -> None:
+    """Put the files of a commit into an empty folder.
 
     This repository's trials get train.py and prepare.py alone; those of another arena every tracked file, and links to
     what lies untracked beside them (data, mostly).
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    code = folder / "code"
-    code.mkdir(parents=True)
     paths = list(NEEDED) if campaign.arena.own else []
     campaign.repo.export(commit, paths, code)
     if not campaign.arena.own:
         for entry in campaign.repo.root.iterdir():
             if not entry.name.startswith(".") and entry.name not in LEDGER and not (code / entry.name).exists():
                 (code / entry.name).symlink_to(entry)
-    return code
 
 
 def lay_again(campaign: Campaign, trial: Trial) -> None:
-    """Put pristine files in the place of a trial's code, which it may have changed, before the player imports it."""
+    """Put pristine files in the place of a trial's code, which it may have changed, before anybody else runs it."""
     code = campaign.repo.root / trial.folder / "code"
     files.remove(code)
     code.mkdir()
-    campaign.repo.export(trial.commit, list(NEEDED), code)
+    lay_code(campaign, trial.commit, code)
 
 
 def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Attempt], None]) -> None:
@@ -102,7 +108,10 @@ def start(campaign: Campaign, trial: Trial, code: Path, clock: Stamps) -> Launch
     seat = confine.of_trial(campaign, code.parent, variables)
     trial.sealed, trial.network = seat.confinement.kind, seat.confinement.network
     command = sandbox.command(seat.confinement, seat.view, command_of(campaign))
-    return Launch(command, code, seat.view.env, code.parent / "run.log", [inherited])
+    launch = Launch(command, code, seat.view.env, code.parent / "run.log", [inherited])
+    if seat.confinement.kind == "remote":
+        launch.grace_s = LEAVING_S
+    return launch
 
 
 def settle(campaign: Campaign, trial: Trial) -> None:
@@ -121,7 +130,7 @@ def settle(campaign: Campaign, trial: Trial) -> None:
         why = "the supervisor was ended before the trial was"
         trial.crash = Crash(kind="interrupted", why=why, tail=summary.tail(text))
     elif trial.exit_code:
-        trial.crash = summary.explain(text, trial.exit_code)
+        trial.crash = summary.explain(text, trial.exit_code, is_remote=trial.sealed == "remote")
     elif campaign.arena.own and (ran_in := trial.metrics.others.get("regime", "")) not in ("", campaign.pins.regime):
         why = f"ran in regime {ran_in} but the tag's is {campaign.pins.regime}: another device, data or lock file?"
         trial.crash = Crash(kind="refused", why=why, tail=summary.tail(text))
@@ -130,9 +139,14 @@ def settle(campaign: Campaign, trial: Trial) -> None:
     elif isinstance(result := score_of(campaign, trial, text), Crash):
         trial.crash = result
     else:
-        trial.score = result
-        if campaign.arena.own or campaign.arena.score_command:
-            files.append(folder / "run.log", f"\n{campaign.arena.metric.name}: {result:.6f}\n")
+        trial.score, told = result, ""
+        if campaign.arena.score_command:  # what the scorer measured counts, whatever the run said of itself
+            scored = files.read_text(folder / "score.log")
+            trial.metrics = trial.metrics.overruled(summary.parse(f"---\n{scored}"))
+            told = f"{summary.tail(scored)}\n"
+        trial.unrefereed = campaign.arena.unrefereed
+        if not trial.unrefereed:
+            files.append(folder / "run.log", f"\n{told}{campaign.arena.metric.name}: {result:.6f}\n")
             files.write(folder / "score.json", json.dumps({campaign.arena.metric.name: result}) + "\n")
 
 
@@ -166,6 +180,7 @@ def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") ->
     variables = environment_of(campaign, trial, folder)
     if arena.score_command:
         command = [part.format(python=sys.executable, folder=folder) for part in arena.score_command]
+        lay_again(campaign, trial)
         return referee.run_scorer(command, folder / "code", folder, variables, arena.metric, referee.SCORING_S)
     if arena.own:
         try:
