@@ -97,6 +97,8 @@ class Sandbox(Rules):
     """The command takes the trial to another machine: it is not confined here, and recorded as remote."""
     env: list[str] = []
     """Names of variables that are passed on."""
+    hidden: list[Inside] = []
+    """Files that a confined trial does not see, as `frozen` names them: what it is scored on."""
 
 
 class Arena(Rules):

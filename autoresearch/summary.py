@@ -18,7 +18,7 @@ EXPLAINING: Patterns = (
     ("out of memory", re.compile(r"(?i)out of memory|can't allocate memory|cannot allocate memory|bad_alloc")),
     ("out of memory", re.compile(r"OutOfMemoryError|MemoryError|ALLOC_FAILED")),
     ("diverged", re.compile(r"^FAIL\b|^(?:prepare\.)?NonFinite\b|(?i:loss is nan|non-finite)")),
-    ("refused", re.compile(r"^(?:prepare\.)?(?:PrepareError|ClockError|NonCausal|Stateful|PlayerFailed)\b")),
+    ("refused", re.compile(r"^(?:prepare\.)?(?:PrepareError|ClockError|NonCausal|Stateful|PlayerFailed|Invalid)\b")),
     ("syntax", re.compile(r"^(?:SyntaxError|IndentationError|TabError|ModuleNotFoundError|ImportError)\b")),
 )
 LOST: Patterns = (
