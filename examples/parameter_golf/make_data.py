@@ -34,12 +34,12 @@ def main() -> None:
     learner.train_from_iterator(iter(trained), VOCAB_SIZE - len(RESERVED), pattern=PATTERN)
     ranks = {bytes(token): rank for token, rank in learner.get_mergeable_ranks()}
     encoding = tiktoken.Encoding("small", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
-    TOKENIZER.parent.mkdir(parents=True, exist_ok=True)
-    TOKENIZER.write_bytes(model_of(sorted(ranks, key=ranks.__getitem__)))
     for split, some in (("train", trained), ("val", held)):
         ids = [token for text in some for token in (BEGIN, *(len(RESERVED) + one for one in encoding.encode(text)))]
         write_shard(DATASET / f"stdlib_{split}_000000.bin", np.array(ids, dtype="<u2"))
         print(f"{split}: {len(some)} documents, {len(ids):,} tokens, {sum(map(len, some)):,} bytes")
+    TOKENIZER.parent.mkdir(parents=True, exist_ok=True)
+    TOKENIZER.write_bytes(model_of(sorted(ranks, key=ranks.__getitem__)))  # last: with it all is there
 
 
 def read_texts(most_chars: int) -> Iterator[str]:
