@@ -1,8 +1,9 @@
 """Stands in for the client of a cloud, as `modal` and `sky` are: it takes a file elsewhere and sends the log back.
 
 Started as a program of either name. CLOUD_MODE says how it goes: fine, `drop` (the connection is lost half way), `mute`
-(it ends well and says nothing), `hang` (no end). Asked to end, it takes CLOUD_CANCEL_S to have the work there
-cancelled, and leaves `cancelled` in the trial's folder. A file that imports `modal` finds a small stand-in for that too.
+(it ends well and says nothing), `hang` (no end). Asked to end, `modal` has the work there cancelled; of `sky` that is
+only done by `sky down`. It takes CLOUD_CANCEL_S, and leaves `cancelled` in the trial's folder.
+A file that imports `modal` finds a stand-in for that too.
 """
 
 import contextlib
@@ -85,6 +86,12 @@ class App:
         return lambda main: main
 
 
+def cancel() -> None:
+    """Have the work stopped."""
+    time.sleep(float(os.environ.get("CLOUD_CANCEL_S") or CANCEL_S))
+    Path(os.environ["AUTORESEARCH_TRIAL_DIR"], "cancelled").touch()
+
+
 @contextlib.contextmanager
 def cancellable() -> Iterator[None]:
     """Have the work cancelled when asked to end."""
@@ -92,8 +99,7 @@ def cancellable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        time.sleep(float(os.environ.get("CLOUD_CANCEL_S") or CANCEL_S))
-        Path(os.environ["AUTORESEARCH_TRIAL_DIR"], "cancelled").touch()
+        cancel()
         print("stopping the app", flush=True)
         sys.exit(130)
 
@@ -126,9 +132,12 @@ def run_app(file: str, words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    verb, file, *words = sys.argv[1:]
-    assert verb in ("run", "launch")
-    with cancellable():
+    name, verb = Path(sys.argv[0]).name, sys.argv[1]
+    if (name, verb) == ("sky", "down"):
+        sys.exit(cancel())
+    assert (name, verb) in (("modal", "run"), ("sky", "launch"))
+    file, words = (sys.argv[2], sys.argv[3:]) if name == "modal" else (sys.argv[-1], [])
+    with cancellable() if name == "modal" else contextlib.nullcontext():
         print("provisioning", flush=True)
         time.sleep(START_S)
         if "import modal\n" in Path(file).read_text():

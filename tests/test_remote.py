@@ -8,6 +8,7 @@ from pathlib import Path
 import cloud
 import night
 import pytest
+from pages import fenced, read
 
 ARENA = """\
 command = ["modal", "run", "train.py"]
@@ -69,7 +70,10 @@ def test_remote_exit_codes_and_missing_scores_are_crashes(away: night.Night) -> 
 def test_remote_work_is_cancelled_at_the_time_limit(base: Path, tmp_path: Path) -> None:
     slow = {"CLOUD_MODE": "hang", "CLOUD_CANCEL_S": "6"}  # longer than work on this machine is given
     one = night.fresh(tmp_path / "night", PATH=f"{base / 'tools'}:{os.environ['PATH']}", **slow)
-    one.arena(ARENA.replace("modal", "sky").replace('"run"', '"launch"').replace("900", "4"))
+    (block,) = fenced(read("docs/arenas.md"), "bash")
+    (one.root / "launch.sh").write_text(block.replace("task.yaml", "train.py"))
+    one.git("add", "launch.sh")
+    one.arena(ARENA.replace('"modal", "run", "train.py"', '"sh", "launch.sh"').replace("900", "4"))
     err = one.refuse("setup", "t1", "--baseline-runs", "1", code=3)
     assert "timeout, the trial took longer than 4 s" in err
     assert (one.root / "results/t1/0001/1/cancelled").exists()

@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-MAGIC, VERSION = 20240520, 1
+MAGIC, VERSION, HEADER_BYTES = 20240520, 1, 1024
 BYTE, NO_TEXT = 6, (2, 3, 5)
 """Types of pieces, as SentencePiece numbers them; those without text are unknown, control and unused."""
 
 
-def read_shards(pattern: str) -> np.ndarray:
+def read_shards(pattern: str, root: Path = Path()) -> np.ndarray:
     """All tokens of the shards, in the order of their names."""
-    paths = sorted(Path().glob(pattern))
+    paths = sorted(root.glob(pattern))
     if not paths:
         raise SystemExit(f"no validation shards at {pattern}; see program.md")
     found = []
     for path in paths:
-        header = np.fromfile(path, "<i4", 256)
-        tokens = np.fromfile(path, "<u2", offset=1024)
-        if len(header) < 256 or (header[0], header[1], header[2]) != (MAGIC, VERSION, len(tokens)):
+        data = path.read_bytes()
+        header, tokens = np.frombuffer(data[:12], "<i4"), np.frombuffer(data[HEADER_BYTES:], "<u2")
+        if header.tolist() != [MAGIC, VERSION, len(tokens)]:
             raise SystemExit(f"{path} must be a whole shard of magic {MAGIC}, version {VERSION}; make it again")
         found.append(tokens)
     return np.concatenate(found)

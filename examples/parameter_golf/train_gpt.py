@@ -61,7 +61,7 @@ class Model(nn.Module):
         self.embedding = nn.Embedding(VOCAB_SIZE, WIDTH)
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
         self.logit_scale = nn.Parameter(torch.ones(VOCAB_SIZE))
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        nn.init.normal_(self.embedding.weight, std=0.02)
         for block in self.blocks:
             nn.init.zeros_(block.out.weight)
             nn.init.zeros_(block.down.weight)
