@@ -203,6 +203,11 @@ class Attempt(Record):
         """Scores of its own commit."""
         return [trial.score for trial in self.trials if trial.score is not None]
 
+    def most(self, name: str) -> float | None:
+        """The largest number that its runs have for a key of the summary; None where none has it."""
+        values = [value for one in self.trials if (value := one.metrics.number(name)) is not None]
+        return max(values, default=None)
+
 
 class Noted(Record):
     """What one kept change is worth."""

@@ -84,7 +84,7 @@ def plateau(attempts: Sequence[Attempt], noise: float) -> str:
         return ""
     least = max(noise, PLATEAU_GAIN)
     return (
-        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read train.py again, change structure"
+        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read the code again, change structure"
     )
 
 

@@ -22,11 +22,8 @@ EXPLAINING: Patterns = (
     ("syntax", re.compile(r"^(?:SyntaxError|IndentationError|TabError|ModuleNotFoundError|ImportError)\b")),
 )
 LOST: Patterns = (
-    (
-        "interrupted",
-        re.compile(r"(?i)Connection\w*Error|connection (?:was )?(?:lost|reset|closed|refused|aborted)|broken pipe"),
-    ),
-    ("interrupted", re.compile(r"(?i)\bStatus\.UNAVAILABLE|name or service not known|network is unreachable|preempted")),
+    ("interrupted", re.compile(r"(?i)Connection\w*Error|connection (?:was )?(?:lost|reset|closed|refused|aborted)")),
+    ("interrupted", re.compile(r"(?i)broken pipe|name or service not known|network is unreachable|preempted")),
 )
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Iteration)(?::|$)")
 SURVIVED = re.compile(r"^(?:notice|warning)\b|Warning(?::|$)", re.IGNORECASE)

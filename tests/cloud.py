@@ -134,7 +134,8 @@ def run_app(file: str, words: list[str]) -> None:
 if __name__ == "__main__":
     name, verb = Path(sys.argv[0]).name, sys.argv[1]
     if (name, verb) == ("sky", "down"):
-        sys.exit(cancel())
+        cancel()
+        sys.exit()
     assert (name, verb) in (("modal", "run"), ("sky", "launch"))
     file, words = (sys.argv[2], sys.argv[3:]) if name == "modal" else (sys.argv[-1], [])
     with cancellable() if name == "modal" else contextlib.nullcontext():

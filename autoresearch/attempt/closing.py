@@ -4,7 +4,7 @@ from autoresearch import notes, signals, verdict
 from autoresearch.attempt import begin, trial
 from autoresearch.attempt.campaign import Campaign, lineage, measurements
 from autoresearch.errors import Damaged, Refused
-from autoresearch.records import Attempt, Reasoning, State, Status, Trial
+from autoresearch.records import Attempt, Reasoning, State, Status
 
 
 def close(campaign: Campaign, attempt: Attempt, now: str) -> None:
@@ -37,28 +37,22 @@ def _move_branch(campaign: Campaign, attempt: Attempt) -> None:
 
 def row_of(campaign: Campaign, attempt: Attempt) -> dict[str, str]:
     """The attempt as results.tsv tells it."""
-    scores, trials, crashed = attempt.scores(), attempt.trials, attempt.status == Status.CRASH
+    told, crashed = attempt, attempt.status == Status.CRASH
     if attempt.status == Status.BACKTRACK:  # nothing ran: the numbers are those of the attempt gone back to
-        kept = next(one for one in campaign.attempts() if one.commit == attempt.commit and one.status == Status.KEEP)
-        scores, trials = kept.scores(), kept.trials
+        told = next(one for one in campaign.attempts() if one.commit == attempt.commit and one.status == Status.KEEP)
+    scores = told.scores()
     row = {
         "commit": attempt.commit[:7],
         campaign.arena.metric.name: f"{sum(scores) / len(scores):.6f}" if scores and not crashed else "0.000000",
-        "memory_gb": f"{0.0 if crashed else most(trials, 'memory_gb') or 0.0:.1f}",
+        "memory_gb": f"{0.0 if crashed else told.most('memory_gb') or 0.0:.1f}",
         "status": str(attempt.status),
         "description": attempt.description,
         "reasoning": attempt.reasoning.hypothesis,
     }
     for column in set(campaign.ledger.columns) - row.keys():
-        value = 0.0 if crashed else most(trials, column)
+        value = 0.0 if crashed else told.most(column)
         row[column] = "" if value is None else f"{value:.6g}" if value else "0.0"
     return {column: row[column] for column in campaign.ledger.columns}
-
-
-def most(trials: list[Trial], name: str) -> float | None:
-    """The largest number that the runs have for a key of the summary; None where none has it."""
-    values = [value for one in trials if (value := one.metrics.number(name)) is not None]
-    return max(values, default=None)
 
 
 def append_row(campaign: Campaign, attempt: Attempt) -> None:

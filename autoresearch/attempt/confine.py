@@ -45,7 +45,7 @@ def of_player(campaign: Campaign, one: Trial, own: Path, variables: Mapping[str,
 
 
 def hidden(campaign: Campaign, variables: Mapping[str, str]) -> list[Path]:
-    """Not to be read wherever it lies: the repository, the cache, packages that are held-out text, what the rules say."""
+    """Not to be read wherever it lies: the repository, the cache, packages that are held-out text, what rules hide."""
     held = [path for pattern in campaign.arena.sandbox.hidden for path in campaign.repo.root.glob(pattern)]
     prepare = campaign.repo.root / "prepare.py"
     packages = sandbox.package_files(sandbox.held_packages(prepare)) if prepare.exists() else []

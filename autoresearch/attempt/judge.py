@@ -184,7 +184,7 @@ def measure_baseline(campaign: Campaign, attempt: Attempt, num_runs: int, now: C
             raise NoGoodTrial(
                 f"the baseline gave no score: {one.crash.kind}, {one.crash.why}\n{one.crash.tail}\n"
                 f"log: {one.folder}/run.log; mend the machine and run `setup {campaign.tag}` again, "
-                "or mend and commit train.py on the branch you came from and begin with a new tag"
+                "or mend and commit the files on the branch you came from and begin with a new tag"
             )
     if found := rules.broken(campaign, attempt, is_to_be_kept=True):
         raise NoGoodTrial(

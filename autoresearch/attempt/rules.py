@@ -1,4 +1,4 @@
-"""What autoresearch.toml demands beyond the score: limits, which hold whatever the verdict, and guards before a keep."""
+"""What autoresearch.toml demands beyond the score: limits, whatever the verdict, and guards before a keep."""
 
 import sys
 from dataclasses import dataclass
