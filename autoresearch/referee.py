@@ -185,8 +185,8 @@ def _read_answer(answer: bytes, name: str, folder: Path, ended: Ended, played: E
     return crash.model_copy(update={"why": crash.why.replace("scoring: ", "scoring: the player failed: ", 1)})
 
 
-def _explain(log: Path, ended: Ended) -> Crash:
-    crash = summary.explain(files.read_text(log), ended.exit_code, ended.timeout)
+def _explain(log: Path, ended: Ended, is_remote: bool = False) -> Crash:
+    crash = summary.explain(files.read_text(log), ended.exit_code, ended.timeout, is_remote)
     return crash.model_copy(update={"why": f"scoring: {crash.why}"})
 
 
@@ -203,4 +203,4 @@ def run_scorer(
     value = metric.find(files.read_text(log))
     if ended.exit_code == 0 and value is not None and math.isfinite(value):
         return value
-    return _explain(log, ended)
+    return _explain(log, ended, is_remote=True)  # it may be the client of another machine

@@ -55,7 +55,7 @@ def directives(attempts: Sequence[Attempt], noise: float) -> list[str]:
 
 def is_cut_off(attempt: Attempt) -> bool:
     """Whether an attempt ended before its idea was judged: it says nothing about the idea, which may be tried again."""
-    if attempt.status in (Status.KEEP, Status.BACKTRACK):
+    if attempt.status in (Status.KEEP, Status.BACKTRACK) or attempt.reason:
         return False
     crashes = [trial.crash.kind for trial in attempt.trials if trial.crash]
     if "interrupted" in crashes or attempt.status == Status.CANCELLED:

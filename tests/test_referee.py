@@ -31,6 +31,7 @@ def test_scorer_gives_the_last_number(tmp_path):
         ("print('val_bpb: 1'); raise SystemExit(3)", "error", "scoring: "),
         ("print('val_bpb: nan')", "error", "scoring: "),
         ("print('nothing')", "error", "scoring: nothing"),
+        ("raise ConnectionResetError('by peer')", "interrupted", "scoring: ConnectionResetError: by peer"),
         ("raise MemoryError('out of memory')", "out of memory", "scoring: "),
         ("import os; os.kill(os.getpid(), 9)", "killed", "scoring: signal 9"),
     ],

@@ -50,8 +50,13 @@ def test_oversize_is_discarded_whatever_the_score(tmp_path):
 def test_oversize_ends_an_attempt_before_it_is_measured_again(tmp_path):
     one = scored(tmp_path, "limits = { artifact_mb = 4.0 }\n")
     one.run("setup", "t1", "--baseline-runs", "1")
-    assert "discard  oversize" in one.attempt("barely better and over", DEPTH=4.01)
-    assert len(one.record(2)["trials"]) == 1 and not one.record(2)["champion_trials"]
+    out = one.attempt("barely better and over", DEPTH=4.01)
+    assert "discard  oversize" in out and "train.py is back at champion 0001" in out
+    record = one.record(2)
+    assert len(record["trials"]) == 1 and not record["champion_trials"]
+    assert record["verdict"]["decision"].startswith("again")
+    one.edit(DEPTH=4.01)
+    assert "this code equals attempt 0002" in one.refuse("try", "-m", "once more")
 
 
 def test_columns_are_those_of_the_rules_and_crashes_read_zero(tmp_path):
