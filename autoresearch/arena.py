@@ -98,7 +98,9 @@ class Sandbox(Rules):
     env: list[str] = []
     """Names of variables that are passed on."""
     hidden: list[Inside] = []
-    """Files that a confined trial does not see, as `frozen` names them: what it is scored on."""
+    """Files that a confined trial does not see, as `frozen` names them: what it is scored on. They are frozen too."""
+    packages: list[str] = []
+    """Installed packages that a confined trial does not see: their text is what it is scored on."""
 
 
 class Arena(Rules):

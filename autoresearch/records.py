@@ -30,6 +30,8 @@ class State(StrEnum):
 
 
 COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "reasoning")
+RUN_SECONDS = "run_seconds"
+"""Key of a summary in another arena: from the launch of a run to its end, by the clock of the supervisor."""
 SUMMARY_KEYS = (
     *("val_bpb", "training_seconds", "total_seconds", "peak_vram_mb", "mfu_percent"),
     *("total_tokens_M", "num_steps", "num_params_M", "depth"),

@@ -90,3 +90,16 @@ def test_remote_work_is_cancelled_with_the_attempt(away: night.Night) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130 and away.record(2)["status"] == "cancelled"
     assert (away.root / RUN / "cancelled").exists()
+
+
+def test_remote_work_is_cancelled_by_who_heals_after_a_kill(away: night.Night) -> None:
+    away.env.update(CLOUD_MODE="hang", CLOUD_CANCEL_S="8")  # longer than work on this machine is given
+    away.edit(LR=0.5)
+    process = away.start("try", "-m", "halve")
+    log = away.root / RUN / "run.log"
+    night.until(lambda: log.exists() and "waiting" in log.read_text())
+    process.kill()
+    process.communicate()
+    away.env.update(CLOUD_MODE="", CLOUD_CANCEL_S="0")
+    away.run("try", "-m", "halve again", code=None)
+    assert (away.root / RUN / "cancelled").exists()

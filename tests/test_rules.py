@@ -115,3 +115,69 @@ def test_record_says_unrefereed_where_the_run_printed_its_score(tmp_path):
     one = scored(tmp_path / "scorer")
     assert "unrefereed" not in one.run("setup", "t1", "--baseline-runs", "1").stdout
     assert one.record(1)["trials"][0]["unrefereed"] is False
+
+
+def test_pinned_file_that_changes_before_or_during_scoring_gives_no_score(tmp_path):
+    for name, at_score in (("before", ""), ("during", "while")):
+        one = night.fresh(tmp_path / name)
+        answers, go = one.root / "answers.txt", one.root / "results" / "go"
+        answers.write_text("0.9")
+        rules = 'score_command = ["{python}", "score.py"]\nsandbox = { hidden = ["answers.txt"] }\n'
+        late = f"Path({str(answers)!r}).write_text('0.1')" if at_score else "pass"
+        text = f"from pathlib import Path\nif Path({str(go)!r}).exists(): {late}\n"
+        (one.root / "score.py").write_text(f"{text}print('val_bpb:', Path('answers.txt').read_text())\n")
+        one.git("add", "score.py")
+        one.arena(rules + night.ARENA.replace('["rules.txt"]', '["rules.txt", "score.py"]'))
+        one.run("setup", "t1", "--baseline-runs", "1")
+        assert one.record(1)["trials"][0]["score"] == 0.9
+        go.touch()
+        one.edit(LR=0.5, SLEEP_S=2.0)
+        process = one.start("try", "-m", "swapped")
+        night.until(lambda one=one: (one.root / "results/t1/0002/1/run.log").exists())
+        if not at_score:
+            answers.write_text("0.1")
+        out, err = process.communicate(timeout=120)
+        assert "crash  refused: changed while the trial ran: " in out and "answers.txt" in out, out + err
+
+
+def test_scorer_and_guards_import_nothing_untracked(tmp_path):
+    guard = "import colorsys, sys; sys.exit(hasattr(colorsys, 'EVIL'))"
+    one = scored(tmp_path, f'guards = [["{{python}}", "-c", "{guard}"]]\n')
+    (one.root / "score.py").write_text(f"import colorsys\n{SCORER}")
+    one.git("commit", "-qam", "a scorer that imports")
+    one.run("setup", "t1", "--baseline-runs", "1")
+    (one.root / "colorsys.py").write_text("EVIL = True\nprint('val_bpb: 0.1')\nimport os\nos._exit(0)\n")
+    assert "keep" in one.attempt("lies beside a shadow of a module", DEPTH=5)
+    assert one.record(2)["trials"][0]["score"] > 0.9
+
+
+def test_run_seconds_are_those_of_the_clock_here(tmp_path):
+    one = scored(tmp_path, "limits = { run_seconds = 10.0 }\n")
+    one.run("setup", "t1", "--baseline-runs", "1")
+    assert 0 < float(one.record(1)["trials"][0]["metrics"]["others"]["run_seconds"]) < 10
+    printing(one, "run_seconds: 0.1")
+    assert "discard  oversize" in one.attempt("says that it was quick", DEPTH=6, SLEEP_S=10.5)
+
+
+def test_rule_that_freezes_or_hides_nothing_is_refused(tmp_path):
+    for number, rule in enumerate(('frozen = ["rules.text"]\n', 'sandbox = { hidden = ["data/*.bin"] }\n')):
+        one = night.fresh(tmp_path / str(number))
+        one.arena('command = ["{python}", "train.py"]\n' + rule)
+        assert "must match a file but none is there" in one.refuse("setup", "t1", "--baseline-runs", "1")
+
+
+def test_hidden_file_is_not_laid_out_for_the_trial_though_it_is_tracked(tmp_path):
+    one = night.fresh(tmp_path)
+    (one.root / "answers.txt").write_text("0.9")
+    (one.root / "score.py").write_text("print('val_bpb:', open('answers.txt').read())\n")
+    one.git("add", "score.py", "answers.txt")
+    rules = 'score_command = ["{python}", "score.py"]\nsandbox = { hidden = ["answers.txt"] }\n'
+    one.arena(rules + night.ARENA.replace('["rules.txt"]', '["rules.txt", "score.py"]'))
+    path = one.root / "train.py"
+    path.write_text(
+        path.read_text().replace(f"    {PRINTED}", f"    print('seen:', Path('answers.txt').exists())\n    {PRINTED}")
+    )
+    one.git("commit", "-qam", "look")
+    one.run("setup", "t1", "--baseline-runs", "1")
+    assert "seen: False" in one.text("results/t1/0001/1/run.log")
+    assert one.record(1)["trials"][0]["score"] == 0.9

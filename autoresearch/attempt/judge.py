@@ -154,6 +154,7 @@ def measured(one: Trial) -> signals.Measured:
 
 def heal(campaign: Campaign, attempt: Attempt) -> None:
     """Finish the trials that were under way when the supervisor died: end their processes, score what they saved."""
+    was = attempt.state
     for one in (*attempt.trials, *attempt.champion_trials):
         if one.score is not None or one.crash:
             continue
@@ -161,11 +162,10 @@ def heal(campaign: Campaign, attempt: Attempt) -> None:
         if one.pid is None:
             one.crash = Crash(kind="interrupted", why="the supervisor was ended before the trial began")
         else:
-            trial.settle(campaign, one)
+            trial.settle(campaign, one, lambda: trial.save_scored(attempt, campaign.record))
         found = f"scored what it had saved, {one.score:.6f}" if one.score is not None else "nothing to score"
-        attempt.notices.append(f"cut off while {attempt.state}; {found}")
-        attempt.state = State.SCORED
-        campaign.record(attempt)
+        attempt.notices.append(f"cut off while {was}; {found}")
+        trial.save_scored(attempt, campaign.record)
 
 
 def measure_baseline(campaign: Campaign, attempt: Attempt, num_runs: int, now: Callable[[], str]) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autoresearch import process, referee
-from autoresearch.attempt import trial
+from autoresearch.attempt import layout, trial
 from autoresearch.attempt.campaign import Campaign
-from autoresearch.records import Attempt
+from autoresearch.records import Attempt, Trial
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,22 @@ class Broken:
 
 def broken(campaign: Campaign, attempt: Attempt, is_to_be_kept: bool) -> list[Broken]:
     """Limits that a run exceeds; where there are none and the attempt is to be kept, guards that do not let it pass."""
-    found = [Broken("oversize", why) for name in campaign.arena.limits if (why := _excess(campaign, attempt, name))]
+    found = [Broken("oversize", why) for why in excesses(campaign, attempt.trials)]
     if found or not is_to_be_kept:
         return found
     logs = [(guard, f"guard-{index}.log") for index, guard in enumerate(campaign.arena.guards)]
     return [Broken("guard", why) for guard, log in logs if (why := _refusal(campaign, attempt, guard, log))]
 
 
-def _excess(campaign: Campaign, attempt: Attempt, name: str) -> str:
+def excesses(campaign: Campaign, trials: list[Trial]) -> list[str]:
+    """How runs exceed limits, in words."""
+    return [why for name in campaign.arena.limits if (why := _excess(campaign, trials, name))]
+
+
+def _excess(campaign: Campaign, trials: list[Trial], name: str) -> str:
     """How a run that was scored exceeds a limit, or lacks its number; empty when none does."""
     most = campaign.arena.limits[name]
-    for one in attempt.trials:
+    for one in trials:
         value = one.metrics.number(name)
         if one.score is not None and (value is None or value > most):
             found = "the summary has no such number" if value is None else f"is {value:.10g}"
@@ -45,7 +50,9 @@ def _refusal(campaign: Campaign, attempt: Attempt, guard: list[str], log: str) -
     folder = campaign.repo.root / one.folder
     command = [part.format(python=sys.executable, folder=folder) for part in guard]
     env = process.environment(campaign.variables, {process.MARK: str(folder)}, campaign.arena.sandbox.env)
-    trial.lay_again(campaign, one)
+    if crash := trial.pins_crash(campaign):
+        return crash.why
+    layout.lay_again(campaign, one)
     words = f"guard `{' '.join(guard)}` must exit 0 but"
     try:
         launch = process.Launch(command, folder / "code", env, folder / log)
