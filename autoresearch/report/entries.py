@@ -52,7 +52,7 @@ def collect(found: Found, is_alive: bool) -> list[Entry]:
     Args:
         is_alive: whether some process is at it; an attempt without a verdict is `cut off` otherwise.
     """
-    named = [name for row in found.rows[:1] for name in row.values]
+    named = dict.fromkeys(name for row in found.rows if not row.damage for name in row.values)
     columns = [name for name in named if name not in (*OWN_COLUMNS, found.source.metric, "memory_gb")]
     placed = [((one.id, 0, 0), _of_attempt(one, columns, is_alive)) for one in found.attempts]
     lost = {number: text.line(f"the record cannot be read: {why}", 400) for number, why in found.broken.items()}
