@@ -127,7 +127,7 @@ def add_commits(db: Database, bare: Bare, plans: list[Plan], names: list[str], b
         patch = digest if parents else None
         who = f"agent{one.agent} <agent@localhost>"
         made = commits.Arrival(hashes[number], parents, trees[number], who, one.subject, "", blobs[number], patch)
-        commits.record(db, f"agent{one.agent}", [made], begun + number * STEP_S)
+        commits.record(db, Limits(), f"agent{one.agent}", [made], begun + number * STEP_S)
     return hashes
 
 

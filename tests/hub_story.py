@@ -257,7 +257,7 @@ class Teller:
         arrival = self.arrivals.get(run.place)
         name = arrival.hash if arrival else hashlib.sha1(str(run.place).encode()).hexdigest()
         if arrival:
-            commits.record(self.db, commit.agent, [arrival], run.at)
+            commits.record(self.db, ROOMY, commit.agent, [arrival], run.at)
             if run.platform == "H100" and run.value is not None and run.value < self.best:
                 self.lead, self.best = name[:7], run.value
         mark = " (CRASH: out of memory)" if run.value is None else "" if arrival else " (DISCARD)"

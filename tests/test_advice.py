@@ -103,6 +103,13 @@ def test_suggest_finds_the_better_place_and_the_dial_that_matters(sampler: str) 
     assert len({tuple(one.values.items()) for one in found.suggestions}) == 3
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("count", [0, 2, 3, 8, 9])
+def test_suggest_has_an_answer_from_the_first_run_on(sampler: str, count: int) -> None:
+    crash = Sample((0.9, 0.9), None)
+    assert suggest(TWO, [*bowl_samples(count, 0.002), crash], 0.002, 1, sampler, 0).suggestions  # type: ignore[arg-type]
+
+
 def test_suggest_is_the_same_for_the_same_seed() -> None:
     results = [suggest(TWO, bowl_samples(6, 0.002), 0.002, 2, "tpe", 7) for _ in range(2)]
     assert results[0] == results[1]

@@ -15,8 +15,6 @@ import pytest
 
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.commands import terminal
-from autoresearch.errors import BadConfig
-from autoresearch.night import fleet
 from autoresearch.night.cost import number_in
 from autoresearch.night.rules import Limits
 from autoresearch.night.watch import Watch, World
@@ -207,35 +205,6 @@ text = open("train.py").read()
 open("train.py", "w").write(re.sub(r"^DEPTH = .*$", "DEPTH = 6", text, flags=re.MULTILINE))
 subprocess.run([sys.executable, "-m", "autoresearch", "try", "-m", "deeper"])
 """
-
-
-@pytest.mark.slow
-def test_drive_on_two_devices_mixes_nothing_up(tmp_path: Path) -> None:
-    one = night.begun(tmp_path / "repo")
-    done = one.run("drive", *FAST, "--max-attempts", "3", "--gpus", "0,1", "--", *agent(one, "once"))
-    assert "report.html" in done.stdout
-    seats = {tag: night.Night(tmp_path / f"repo-{tag}") for tag in ("t1-g0", "t1-g1")}
-    seen = []
-    for tag, seat in seats.items():
-        records = seat.records(tag)
-        assert len(records) == 4 and {record["tag"] for record in records} == {tag}
-        assert seat.refs(tag) == {f"{record['id']:04d}": record["commit"] for record in records}
-        assert [row["commit"] for row in seat.rows()] == [record["commit"][:7] for record in records]
-        assert {record["device"] for record in records[1:]} == {tag[-1]}
-        champion = [record["commit"] for record in records if record["status"] == "keep"][-1]
-        assert seat.tip(tag) == champion and seat.git("status", "--porcelain") == ""
-        seen += [record["commit"] for record in records[1:]]
-    assert len(one.records()) == 1 and len(one.rows()) == 1
-    lines = (one.root / "results/t1/night/all.tsv").read_text().splitlines()
-    assert lines[0].split("\t")[-1] == "tag" and len(lines) == 1 + 2 * 4
-    assert {line.split("\t")[-1] for line in lines[1:]} == set(seats)
-
-
-@pytest.mark.parametrize("text", ["0,0", "", "a", "0;1", "0,-1"])
-def test_fleet_refuses_what_is_no_list_of_devices(text: str) -> None:
-    with pytest.raises(BadConfig, match="--gpus must list devices"):
-        fleet.devices_of(text)
-    assert fleet.devices_of("0, 3") == ["0", "3"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from test_hub_admin import hub
 
 from autoresearch.errors import Damaged, GitFailed, Refused
 from autoresearch.hub import backup, doctor
+from autoresearch.hub.limits import Limits
 from autoresearch.hub.store import Database, commits
 from autoresearch.repo.bare import Bare
 
@@ -135,7 +136,7 @@ def with_one_commit_more(files: dict[str, bytes], folder: Path) -> bytes:
     db = Database(path)
     lost = commits.Arrival("f" * 40, (), "0" * 40, "a", "lost", "", None, None)
     with db.transaction():
-        commits.record(db, "agent0", [lost], NOW)
+        commits.record(db, Limits(), "agent0", [lost], NOW)
     db.run("PRAGMA journal_mode=DELETE")
     db.close()
     return path.read_bytes()

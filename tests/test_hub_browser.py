@@ -11,9 +11,9 @@ from typing import Any
 import browsers
 import hub_story
 import pytest
+from hub_html import one_of_each, poison
 from hubs import Live, serving
 from playwright.sync_api import Browser, Page, expect
-from test_hub_pages import one_of_each, poison
 
 from autoresearch.hub.pages.shelf import Shelf
 

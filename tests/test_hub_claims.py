@@ -1,4 +1,4 @@
-"""autoresearch/hub/store/claims.py through HTTP: who is at which idea."""
+"""autoresearch/hub/store/claims.py, mostly through HTTP: who is at which idea."""
 
 import threading
 from collections.abc import Iterator
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubs import Client, Live, serving
+from hubs import ROOMY, Client, Live, serving
 
 from autoresearch.hub.limits import Limits
+from autoresearch.hub.store import Database, agents, claims
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +201,23 @@ def test_hub_claim_names_what_another_agent_has_measured(tmp_path: Path) -> None
         assert claim(bob, "deeper", platform="A100")["settled"] == []
         assert claim(bob, "too deep", platform="H100")["settled"] == []
         assert claim(ann, "too deep", platform="A100")["settled"] == []
+
+
+@pytest.mark.parametrize("what", ["held", "of an agent", "to replicate", "ended"])
+def test_hub_claims_that_ran_out_are_not_walked(tmp_path: Path, what: str) -> None:
+    db, now, steps = Database(tmp_path / "hub.sqlite"), 1_800_000_000, []
+    with db.transaction():
+        agents.register(db, "ann", now)
+        for number in range(3000):
+            wish = claims.Wish(f"replicate:{number:07x}", ttl_s=60)
+            claims.claim(db, ROOMY, "ann", wish, now + 60 * number)
+    now += 60 * number + 1
+    db.connection.set_progress_handler(lambda: steps.append(1), 100)
+    found = {
+        "held": lambda: [one["id"] for one in claims.open_claims(db, "", "", now)] == [3000],
+        "of an agent": lambda: [one["id"] for one in claims.open_claims(db, "H100", "ann", now)] == [3000],
+        "to replicate": lambda: claims.may_replicate(db, "ann", f"{number:07x}", None, now),
+        "ended": lambda: [one["id"] for one in claims.ended(db, 2, now)] == [2999, 2998],
+    }
+    assert found[what]()
+    assert len(steps) < 10  # a hundred steps of SQLite each; to walk all claims takes 90 and more

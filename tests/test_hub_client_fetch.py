@@ -1,5 +1,6 @@
 """autoresearch/hub/client/fetch.py: a stranger's train.py comes in, and nothing else of what strangers send."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import scripted
 import shared
 from scripted import Answer
 
+from autoresearch.attempt import setup
+from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import HubError, Refused
 from autoresearch.hub.client import fetch
 from autoresearch.hub.client.api import Api, Patience
@@ -66,6 +69,40 @@ def test_fetch_takes_the_commit_and_touches_no_file(tmp_path: Path, hub: scripte
     assert fetch.origins(Repo(one.root, one.env), commit) == [commit]
     assert fetch.origins(Repo(one.root, one.env), one.git("rev-parse", "HEAD")) == []
     assert taken(one, hub, commit, content) == (found, text)
+
+
+def test_origins_are_those_of_the_whole_history(tmp_path: Path, hub: scripted.Scripted) -> None:
+    one = shared.fresh(tmp_path / "repo")
+    repo, before = Repo(one.root, one.env), one.git("rev-parse", "HEAD")
+    commit, content = theirs(tmp_path / "other")
+    text = taken(one, hub, commit, content)[1]
+    assert fetch.origins(repo, before) == []
+    (one.root / "train.py").write_text(text)
+    one.git("commit", "-qam", "theirs, by hand")
+    one.edit(DEPTH=7)
+    one.git("commit", "-qam", "and changed")
+    assert fetch.origins(repo, one.git("rev-parse", "HEAD")) == [commit]
+
+
+def test_origins_of_what_was_tried_in_a_marked_tag(tmp_path: Path, hub: scripted.Scripted) -> None:
+    one = shared.fresh(tmp_path / "repo")
+    repo, root = Repo(one.root, one.env), shared.root_of(one)
+    tag = Campaign.open(one.root, one.env, lambda text: None, "t1")
+    setup.prepare_tag(tag, root, "now")
+    commit, content = theirs(tmp_path / "other")
+    taken(one, hub, commit, content)
+    tag.note_foreign(commit)
+    one.edit(LR=0.5, DEPTH=7)  # what came was changed before it was ever committed
+    one.git("commit", "-qam", "and changed")
+    tried = one.git("rev-parse", "HEAD")
+    alone = shared.root_of(one, tried)  # as a tag for a hub begins on it, without its history
+    one.git("reset", "-q", "--hard", root)
+    assert fetch.origins(repo, tried) == fetch.origins(repo, alone) == []
+    repo.keep_reachable(tag.ref(2), tried)
+    assert fetch.origins(repo, tried) == fetch.origins(repo, alone) == [commit]
+    assert fetch.origins(repo, root) == fetch.origins(repo, one.git("rev-parse", "main")) == []
+    shutil.rmtree(one.root / "results")  # as another worktree sees it
+    assert fetch.origins(repo, alone) == [commit]
 
 
 @pytest.mark.parametrize("name", ["prepare.py", "pyproject.toml", "uv.lock"])

@@ -1,4 +1,4 @@
-"""autoresearch/hub/store/database.py: a disk that is full, and another process that writes."""
+"""autoresearch/hub/store/database.py: older files, a disk that is full, and another process that writes."""
 
 import sqlite3
 import threading
@@ -8,7 +8,11 @@ import pytest
 from hubs import ROOMY, serving
 from wire import said
 
-from autoresearch.hub.store import Database
+from autoresearch.errors import Damaged
+from autoresearch.hub.store import Database, database
+from autoresearch.hub.store.database import LATER, SCHEMA_VERSION
+
+SCHEMA = Path(database.__file__).with_name("schema.sql")
 
 
 def test_database_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
@@ -55,3 +59,23 @@ def test_database_transaction_that_cannot_be_committed_is_taken_back(tmp_path: P
         db.run("INSERT INTO facts (name, value) VALUES ('after', 'that')")
     assert (db.value("PRAGMA synchronous"), db.value("PRAGMA journal_mode")) == (2, "wal")  # survives a loss of power
     db.close()
+
+
+def test_database_of_the_first_version_becomes_one_of_today(tmp_path: Path) -> None:
+    new, old = Database(tmp_path / "new.sqlite"), sqlite3.connect(tmp_path / "old.sqlite", isolation_level=None)
+    for statement in LATER.split(SCHEMA.read_text())[0].split(";\n"):
+        old.execute(statement)
+    old.execute("INSERT INTO facts (name, value) VALUES ('kept', 'yes')")
+    old.execute("PRAGMA user_version=1")
+    old.close()
+    mended = Database(tmp_path / "old.sqlite")
+    parts = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    assert mended.rows(parts) == new.rows(parts) and "claims_open" in str(new.rows(parts))
+    assert mended.value("SELECT value FROM facts WHERE name = 'kept'") == "yes"
+    versions = [one.value("PRAGMA user_version") for one in (mended, new)]
+    assert versions == [SCHEMA_VERSION] * 2 == [len(LATER.split(SCHEMA.read_text()))] * 2
+    mended.run(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    for one in (mended, new):
+        one.close()
+    with pytest.raises(Damaged, match="or older"):
+        Database(tmp_path / "old.sqlite")

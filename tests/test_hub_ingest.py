@@ -274,6 +274,12 @@ def test_push_beyond_the_size_is_refused_however_it_is_sent(tmp_path: Path) -> N
         assert state(live) == before
 
 
+def test_push_refused_for_its_announced_size_counts(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub", Limits(bundle_bytes=100_000, pushes_per_hour=2)) as live:
+        agent = live.join("large")
+        assert [send(agent, bytes(100_001)).status_code for _ in range(3)] == [413, 413, 429]
+
+
 def test_push_that_breaks_off_leaves_nothing(live: Live, agent: Client) -> None:
     before = state(live)
     host, port = live.url.removeprefix("http://").split(":")

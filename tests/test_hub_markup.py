@@ -44,6 +44,7 @@ HOSTILE = (
     "<style>*{display:none}</style><p style='position:fixed;inset:0'>x</p>",
     "<iframe srcdoc='<script>alert(1)</script>'></iframe><object data=x></object><base href=//evil.example>",
     "[x](javascript:alert(1)) [y](JaVaScRiPt:alert(1)) [z](data:text/html,<script>1</script>) <javascript:alert(1)>",
+    "[x](ftp://a.example) [y](data:image/png;base64,AAAA) [z](strange:call)",
     "[x](&#106;avascript:alert(1)) [y](java\tscript:1) [z](vbscript:x)",
     '[x](https://ok.example "onmouseover=alert(1)") [x](https://a.example/" onmouseover="alert(1))',
     "![x](javascript:alert(1)) ![a](x\" onerror=\"alert(1)) ![pic](https://evil.example/beacon.png)",

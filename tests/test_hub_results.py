@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoresearch.hub.limits import Limits
-from autoresearch.hub.store import Database, agents, reports, results
+from autoresearch.hub.store import Database, agents, claims, commits, events, reports, results
 from autoresearch.hub.store.measurement import Measurement, is_same
 from autoresearch.ledger import read_table
 from autoresearch.records import COLUMNS
@@ -309,6 +309,36 @@ def test_hub_counts_a_bounded_number_of_replicates(db: Database) -> None:
         run("cas", commit=commit, value=0.9 + n / 100) for n, commit in enumerate(("ccc1ccc", "ccc2ccc", "ccc1ccc1"))
     ]
     assert codes == [True, True, False], "two commits with one train.py are one code"
+
+
+def test_hub_counts_again_what_was_told_before_the_push(db: Database) -> None:
+    limits = Limits(replicates=2)
+    names = [f"{digit}" * 40 for digit in "12345"]
+
+    def run(agent: str, commit: str, value: float | None) -> None:
+        with db.transaction():
+            assert reports.submit(db, limits, told(agent, value, commit=commit[:9]), NOW)[0]["counted"]
+
+    for name in names:
+        if name == names[3]:
+            with db.transaction():
+                claims.claim(db, limits, "ann", claims.Wish(f"replicate:{name[:7]}"), NOW)
+        run("ann", name, 0.99)
+        run("bob" if name in names[:2] else "cas", name, None if name == names[4] else 0.98)
+    last = events.last(db)
+    with db.transaction():
+        commits.record(
+            db, limits, "ann", [commits.Arrival(one, (), "", "", "", "", "blob1", None) for one in names], NOW
+        )
+    counted = {
+        agent: [row["counted"] for row in next(results.pages(db, results.Filter(agent=agent)))]
+        for agent in ("ann", "bob", "cas")
+    }
+    assert counted == {"ann": [True, True, False, True, False], "bob": [True, True], "cas": [True, True, True]}
+    told_again = [
+        row["subject"] for row in db.rows("SELECT subject FROM events WHERE id > ? AND kind = 'result'", last)
+    ]
+    assert len(told_again) == 2 and not any(results.result(db, int(one))["counted"] for one in told_again)
 
 
 def test_hub_says_why_a_result_does_not_count(tmp_path: Path) -> None:

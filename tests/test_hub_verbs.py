@@ -176,10 +176,15 @@ def test_fetch_brings_train_alone_and_becomes_a_base(live: Live, tmp_path: Path)
     assert mine.git("diff", "--name-only", "HEAD") == "train.py"
     assert json.loads(mine.text("results/t1/pins.json"))["foreign"] == [theirs]
     assert f"code of strangers ({theirs[:7]})" in mine.refuse("try", "--no-sandbox", "-m", "replicate")
-    assert "keep" in mine.run("try", "-m", "replicate").stdout
+    assert "keep" in mine.attempt("theirs, changed", LR=0.45)
+    champion = mine.git("rev-parse", "HEAD")
 
-    mine.git("switch", "--quiet", "--detach", "HEAD~1")
+    mine.run("setup", "t3", "--from", champion, "--baseline-runs", "1")
+    assert json.loads(mine.text("results/t3/pins.json"))["foreign"] == [theirs]
+    mine.git("switch", "--quiet", "--detach", f"{champion}~1")
+    before = mine.text("train.py")
     assert theirs in hub(mine, "fetch", theirs[:10])
+    assert mine.text("train.py") == before  # outside of a tag nothing would tell where an edit came from
     assert f"branch autoresearch/t2 at {theirs[:7]}" in mine.run("setup", "t2", "--from", theirs[:7]).stdout
     assert json.loads(mine.text("results/t2/pins.json"))["foreign"] == [theirs]
     mine.edit(LR=0.4)

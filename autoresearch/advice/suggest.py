@@ -17,6 +17,7 @@ Sampler = Literal["tpe", "cmaes"]
 POOL = 128  # candidates that are ranked
 ASKED = 16  # of them from the sampler
 STEP = 0.15  # of the range: one standard deviation of a step near the best
+WARM_START = 10  # runs from which CMA-ES can begin: it takes the best tenth of them
 CRASH_PRIOR = 0.05
 CRASH_LENGTH = 0.15
 LEAST_P_RUNS = 0.5  # what crashes more often than that is not suggested while there is anything else
@@ -153,15 +154,15 @@ def ask(dials: Sequence[Dial], samples: Sequence[Sample], sampler: Sampler, seed
         )
         for one in samples
     ]
+    ran = [trial for trial, one in zip(trials, samples, strict=True) if one.loss is not None]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is experimental
         if sampler == "tpe":
             chosen: Any = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=len(dials), seed=seed)
-        elif len(samples) > len(dials):  # enough to begin from (Nomura et al. 2021)
-            ran = [trial for trial, one in zip(trials, samples, strict=True) if one.loss is not None]
+        elif len(ran) >= max(WARM_START, len(dials) + 1):  # Nomura et al. 2021
             chosen = optuna.samplers.CmaEsSampler(source_trials=ran, seed=seed)
         else:
-            start = dict(zip(space, samples[0].places, strict=True))
+            start = min(ran, key=lambda trial: trial.value or 0.0).params
             chosen = optuna.samplers.CmaEsSampler(x0=start, sigma0=STEP, seed=seed)
         study = optuna.create_study(sampler=chosen)
         study.add_trials(trials)

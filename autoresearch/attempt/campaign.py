@@ -19,6 +19,8 @@ from autoresearch.sandbox import Confinement
 from autoresearch.verdict import Noise, estimate_noise
 
 PREFIX = "autoresearch/"
+FOREIGN = "refs/agenthub-tags/"
+"""References to the commits of strangers whose code came into a tag: TAG/HASH."""
 PREPARE_AGAIN = "move that folder away and run `uv run prepare.py`, which makes the same again"
 SETTINGS = ("DATASET", "SCALE", "TIME_BUDGET", "MAX_STEPS", "CACHE")
 
@@ -161,9 +163,15 @@ class Campaign:
             whose = ", ".join(commit[:7] for commit in foreign)
             raise Refused(f"code of strangers ({whose}) runs confined or not at all, but {self.confinement}")
 
+    def mark_foreign(self, commits: Sequence[str]) -> None:
+        """Tell all worktrees whose code came into the tag: what begins on anything tried in it inherits the mark."""
+        for commit in commits:
+            self.repo.keep_reachable(f"{FOREIGN}{self.tag}/{commit}", commit)
+
     def note_foreign(self, commit: str) -> None:
         """Write down that code of strangers came into the tag."""
         pins = self.pins
+        self.mark_foreign([commit])
         self.ledger.write_pins(pins.model_copy(update={"foreign": sorted({*pins.foreign, commit})}))
 
     # --- what the records say

@@ -177,6 +177,7 @@ def fix_pins(campaign: Campaign, commit: str, foreign: Sequence[str] = ()) -> No
         previous_tag=make_current(campaign),
         foreign=[*foreign],
     )
+    campaign.mark_foreign(foreign)
     campaign.ledger.write_pins(pins)
 
 

@@ -8,7 +8,7 @@ VERBS: Table = {
     "claim": ("hub.work", "Claim an idea, or list the claims that are held."),
     "result": ("hub.work", "Tell the result of a run by hand, or list the newest results."),
     "push": ("hub.commits", "Push a commit with its history, and what was waiting to be told."),
-    "fetch": ("hub.commits", "Fetch somebody's train.py, as an edit here and as a base for `setup --from`."),
+    "fetch": ("hub.commits", "Fetch somebody's train.py, as an edit in this tag and as a base for `setup --from`."),
     "log": ("hub.commits", "List the newest commits."),
     "leaves": ("hub.commits", "List the commits that nobody has built on yet."),
     "children": ("hub.commits", "List what was built on a commit."),

@@ -27,8 +27,11 @@ BUSY_S = 10
 MOST_WORDS = 400
 
 
-async def push(hub: Hub, agent: str, parts: AsyncIterator[bytes]) -> list[str]:
+async def push(hub: Hub, agent: str, parts: AsyncIterator[bytes], announced: int = 0) -> list[str]:
     """Take a bundle in; returns the hashes of its heads.
+
+    Args:
+        announced: how many bytes are to come; 0 where nobody said.
 
     Raises:
         HubError: 400, 408, 413, 429, 503; nothing was changed, but that the push counts.
@@ -40,6 +43,8 @@ async def push(hub: Hub, agent: str, parts: AsyncIterator[bytes]) -> list[str]:
     except HubError:
         await _let_finish(parts, hub.limits)
         raise
+    if announced > hub.limits.bundle_bytes:
+        raise too_large(hub.limits)
     hub.reached("admitted")
     with tempfile.TemporaryFile(dir=hub.folder / INCOMING) as file:
         async with _uploaded(hub, parts, file):
@@ -140,7 +145,7 @@ async def _publish(hub: Hub, agent: str, room: Quarantine, new: Sequence[commits
         try:
             await hub.work(room.publish, hub.reached)
             with hub.db.transaction():
-                commits.record(hub.db, agent, new, hub.now)
+                commits.record(hub.db, hub.limits, agent, new, hub.now)
                 hub.reached("recording")
         except BaseException:
             await hub.work(room.withdraw)

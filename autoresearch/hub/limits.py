@@ -37,6 +37,8 @@ class Limits:
     """Channels in all."""
     connections: int = 3_000
     """Connections at one time, those that listen to events included."""
+    fetches: int = 2
+    """Bundles that are made at one time, of all clients together; four times as many wait for their turn."""
     diff_bytes: int = 512 * 1024
     """Size of a diff; what is beyond is cut, and the cut is marked."""
     replicates: int = 3

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch import ledger, process
+from autoresearch.attempt import setup
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import BadConfig, NoGoodTrial
 from autoresearch.ledger import Ledger
+from autoresearch.night.gate import Gate
 from autoresearch.notes import replace
 from autoresearch.process import Launch
 from autoresearch.records import State
@@ -93,7 +96,10 @@ def take_seat(campaign: Campaign, device: str) -> Seat:
     repo.run("worktree", "prune")
     known = {line.removeprefix("worktree ") for line in repo.run("worktree", "list", "--porcelain").splitlines()}
     if str(root) not in known:
-        repo.run("worktree", "add", "--quiet", "--detach", str(root), campaign.champion(campaign.attempts()).commit)
+        champion = campaign.champion(campaign.attempts()).commit
+        repo.run("worktree", "add", "--quiet", "--detach", str(root), champion)
+        if setup.is_shared(campaign, champion):
+            copy_left_out(campaign, root)
     env = environment_of(campaign.variables, repo.root, device)
     log = campaign.ledger.folder / "night" / f"g{device}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +108,18 @@ def take_seat(campaign: Campaign, device: str) -> Seat:
         left = json.loads(seat.note.read_text())
         process.end_group(left["pid"], left["started"], "")
     return seat
+
+
+def copy_left_out(campaign: Campaign, root: Path) -> None:
+    """Lay beside the files of a commit for a hub what it leaves out: the tooling and whatever else git does not ignore.
+
+    What is there already stays.
+    """
+    for path in campaign.repo.untracked():
+        source, target = campaign.repo.root / path, root / path
+        if source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
 
 
 def environment_of(variables: Mapping[str, str], root: Path, device: str) -> dict[str, str]:
@@ -122,8 +140,10 @@ def start(seat: Seat, words: Sequence[str]) -> None:
     """Run a verb in its worktree."""
     seat.stage = words[0]
     log = seat.log.with_suffix(f".{words[0]}.log") if words[0] == "setup" else seat.log
-    seat.launch = Launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, log)
+    gate = Gate()
+    seat.launch = gate.launch([sys.executable, "-m", "autoresearch", *words], seat.root, seat.env, log)
     replace(seat.note, json.dumps({"pid": seat.launch.pid, "started": seat.launch.started}) + "\n")
+    gate.open()
 
 
 def advance(seat: Seat, words: Sequence[str], say: Callable[[str], None]) -> None:

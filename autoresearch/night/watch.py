@@ -14,6 +14,7 @@ from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import BadConfig, Refused
 from autoresearch.night import prompt, rules
 from autoresearch.night.cost import Meter
+from autoresearch.night.gate import Gate
 from autoresearch.night.journal import Journal, lives_of
 from autoresearch.night.rules import Life, Limits, Standing
 from autoresearch.process import Launch
@@ -129,9 +130,11 @@ class Watch:
         before, begun = len(self.attempts()), self.world.clock()
         log = self.journal.folder / f"agent-{number:04d}.log"
         command = prompt.insert(self.agent, prompt.write(self.campaign, self.lives))
-        launch = Launch(command, self.campaign.repo.root, self.world.variables, log)
+        gate = Gate()
+        launch = gate.launch(command, self.campaign.repo.root, self.world.variables, log)
         try:
             self.journal.add("start", begun, number=number, pid=launch.pid, started=launch.started)
+            gate.open()
             self.world.say(f"agent started, number {number}; what it says is in {log}")
             self.stay(launch, number)
             has_ended = launch.has_ended()

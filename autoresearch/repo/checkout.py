@@ -64,6 +64,10 @@ class Repo(Git):
         untracked = self._paths("ls-files", "-z", "--others", "--", *paths) if paths else []
         return sorted({*found, *untracked})
 
+    def untracked(self) -> list[str]:
+        """Files that git neither tracks nor ignores."""
+        return self._paths("ls-files", "-z", "--others", "--exclude-standard")
+
     def staged_alone(self) -> list[str]:
         """Files whose staged version is neither that of the head nor that of the tree: a reset would lose it."""
         staged = self._paths("diff", "--cached", "--name-only", "-z", "--no-renames", "HEAD", "--")
@@ -270,6 +274,12 @@ class Repo(Git):
         """All files that a commit or its history, beyond some known commits, ever changed."""
         words = ("log", "-m", "--format=", "--name-only", "-z", "--no-renames", commit, *(f"^{one}" for one in known))
         return set(self._paths("-c", "log.showRoot=true", *words, "--")) - {""}
+
+    def versions(self, path: str, commits: list[str], known: list[str] | None = None) -> set[str]:
+        """Object names of all that a file was at some commits and in their history, beyond that of known ones."""
+        given = "".join(f"{one}\n" for one in (*commits, *(f"^{one}" for one in known or ()), "--", path))
+        rows = self.run("rev-list", "--objects", "--stdin", stdin=given).splitlines()
+        return {name for name, _, found in (row.partition(" ") for row in rows) if found == path}
 
     @contextmanager
     def _empty_index(self) -> Iterator[dict[str, str]]:

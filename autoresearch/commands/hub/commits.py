@@ -30,15 +30,19 @@ def push(commit: Annotated[str, typer.Argument(metavar="COMMIT", help="Of this r
 
 
 def fetch(commit: Hash) -> None:
-    """Put somebody's train.py into ours, and the commit beside it as a base for `setup --from`."""
+    """Fetch somebody's commit as a base for `setup --from`; in a tag, its train.py comes into ours too."""
     repo = Repo.find(Path.cwd(), os.environ)
-    refuse_edits(repo)
     tag = begun_tag(repo)
     if tag:
+        refuse_edits(repo)
         tag.check_confinement([checked(commit)])
     found, text = stranger.fetch(link.connect_and_send(), repo, checked(commit))
-    if tag:
-        tag.note_foreign(found)
+    if not tag:  # what is edited outside of a tag carries no mark
+        print(
+            f"{found} is here, and no file was touched: `git show {found[:7]}:train.py`, `setup TAG --from {found[:7]}`"
+        )
+        return
+    tag.note_foreign(found)
     refuse_edits(repo)
     notes.replace(repo.root / stranger.TRAIN, text)
     print(f"train.py is that of {found}; read `git diff -- train.py`, then `try` it, or `setup TAG --from {found[:7]}`")

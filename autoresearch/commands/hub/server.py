@@ -44,10 +44,13 @@ def serve(
         hub = running.open_hub(data, limits, time.time, os.environ.get("PATH", os.defpath))
         hub.tally.say = terminal.say
         shown = f"[{host}]" if ":" in host else host
-        server = running.Server(hub, listening, (*guard.LOOPBACK, shown, *(name or ())), proxy)
+
+        def tell() -> None:
+            print(f"http://{shown}:{listening.getsockname()[1]}/", flush=True)
+            terminal.say(f"the key of the administrator is in {data / folder.ADMIN_KEY}; Ctrl-C ends the hub")
+
+        server = running.Server(hub, listening, (*guard.LOOPBACK, shown, *(name or ())), proxy, tell=tell)
         terminal.end_orderly()
-        print(f"http://{shown}:{listening.getsockname()[1]}/", flush=True)
-        terminal.say(f"the key of the administrator is in {data / folder.ADMIN_KEY}; Ctrl-C ends the hub")
         try:
             server.serve_until_told()
         except Terminated:

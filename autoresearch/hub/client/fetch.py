@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from autoresearch.arena import SHARED
+from autoresearch.attempt.campaign import FOREIGN, PREFIX
 from autoresearch.attempt.static import MOST_BYTES
 from autoresearch.errors import GitFailed, Refused
 from autoresearch.hub import arrivals, bundle, trees
@@ -107,6 +108,22 @@ def train_of(room: Quarantine, repo: Repo, commit: str) -> str:
 
 
 def origins(repo: Repo, commit: str) -> list[str]:
-    """Commits of strangers whose train.py a commit holds unchanged."""
-    blob = repo.entry(commit, TRAIN)[1]
-    return sorted(one for one in repo.refs(FETCHED).values() if blob and repo.entry(one, TRAIN)[1] == blob)
+    """Commits of strangers on whose train.py that of a commit may stand.
+
+    It does if it, or the same file in its history, equals theirs, or what was tried in a tag into which theirs came.
+    """
+    held = repo.versions(TRAIN, [commit])
+    found = {one for one in repo.refs(FETCHED).values() if repo.entry(one, TRAIN)[1] in held}
+    for name, one in repo.refs(FOREIGN).items():
+        tag = name.removeprefix(FOREIGN).partition("/")[0]
+        if one not in found and held & tried(repo, tag):
+            found.add(one)
+    return sorted(found)
+
+
+def tried(repo: Repo, tag: str) -> set[str]:
+    """Object names of all train.py that were tried in a tag or committed to it, the baseline not counted."""
+    attempts = repo.refs(f"refs/{PREFIX}{tag}/")
+    baseline = attempts.get(f"refs/{PREFIX}{tag}/0001")
+    tips = {*attempts.values(), *repo.refs(f"refs/heads/{PREFIX}{tag}").values()}
+    return repo.versions(TRAIN, sorted(tips), [baseline] if baseline else []) if tips else set()

@@ -23,7 +23,7 @@ def shown(db: Database, *groups: tuple[Posts, int]) -> list[Posts]:
     cuts = [[markup.excerpt(post["content"], most_chars) for post in posts] for posts, most_chars in groups]
     known = commits.by_prefix(db, markup.hashes(kept for group in cuts for kept, _ in group))
     left = markup.MOST_COST
-    found: list[list[Any]] = []
+    found: list[Posts] = []
     for (posts, _), group in zip(groups, cuts, strict=True):
         found.append([])
         for post, (kept, num_cut) in zip(posts, group, strict=True):

@@ -143,3 +143,9 @@ def environment() -> jinja2.Environment:
     made.filters |= words.FILTERS
     made.globals |= {"asset": assets.url}
     return made
+
+
+def read_templates() -> None:
+    """Have all templates ready."""
+    for name in environment().list_templates():
+        environment().get_template(name)

@@ -13,17 +13,10 @@ GRID_X, GRID_Y = 2000, 800
 """Of paths: what falls onto one point of this grid is drawn once."""
 LANE = 0.06
 """Share of the height that the lane of runs without a score takes."""
+DAY_S = 86_400
 TIME_STEPS = (
-    60,
-    300,
-    900,
-    1800,
-    3600,
-    7200,
-    10_800,
-    21_600,
-    43_200,
-    *(86_400 * days for days in (1, 2, 7, 14, 28, 91, 365)),
+    *(60 * minutes for minutes in (1, 5, 15, 30, 60, 120, 180, 360, 720)),
+    *(DAY_S * days for days in (1, 2, 7, 14, 28, 91, 365)),
 )
 NUM_TICKS = 6
 MARGIN = 0.012
@@ -91,11 +84,10 @@ def draw(old: Sequence[Old], points: Sequence[Point], records: Sequence[Point], 
     steps = [(one.at, one.value) for one in records if one.value is not None]
     begin = min(at for at, _ in every)
     end = max(begin + LEAST_S, max(at for at, _ in every))
-    low, high = axis.span(
-        [value for _, value in every if value is not None], [value for _, value in steps], sigma, ROOM
-    )
+    losses = [value for _, value in every if value is not None]
+    low, high = axis.span(losses, [value for _, value in steps], sigma, ROOM)
     bottom = 1.0
-    if any(value is None for _, value in every):
+    if len(losses) < len(every):
         chart.lane, bottom = 1 - LANE / 2, 1 - LANE - 0.02
     scale = Scale(begin, end, low, high, bottom, chart.lane or 1.0)
     for point in points:
@@ -140,15 +132,12 @@ class Scale:
 
     def dots(self, pairs: Iterable[Old]) -> str:
         """A path of lines of no length, one for each place of the grid that is taken."""
-        first, width = (
-            self.x(self.begin) * GRID_X,
-            (self.x(self.end) - self.x(self.begin)) * GRID_X / (self.end - self.begin),
-        )
+        left, width = MARGIN * GRID_X, (1 - 2 * MARGIN) * GRID_X / (self.end - self.begin)
         worst, height = self.bottom * GRID_Y, self.bottom * GRID_Y / (self.high - self.low)
         low, high, lane = self.low, self.high, round(self.lane * GRID_Y)
         places = {
             (
-                round(first + (at - self.begin) * width),
+                round(left + (at - self.begin) * width),
                 lane if value is None else 0 if value > high else round(worst - (value - low) * height),
             )
             for at, value in pairs
@@ -166,5 +155,5 @@ class Scale:
 def times(begin: int, end: int) -> list[tuple[int, str]]:
     """Round times between two, and how they read."""
     step = next((step for step in TIME_STEPS if (end - begin) / step <= NUM_TICKS), TIME_STEPS[-1])
-    form = "%d %b" if step >= 86_400 else "%d %b %H:%M" if end - begin > 86_400 else "%H:%M"
+    form = "%d %b" if step >= DAY_S else "%d %b %H:%M" if end - begin > DAY_S else "%H:%M"
     return [(at, written(at, form)) for at in range(-(-begin // step) * step, end + 1, step)]

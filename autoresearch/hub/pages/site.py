@@ -1,7 +1,11 @@
 """The addresses of the pages."""
 
+import asyncio
+
 from autoresearch.hub.pages import agents, assets, board, claims, commits, dashboard, feed, platforms, results, search
-from autoresearch.hub.pages.page import Page
+from autoresearch.hub.pages.page import Page, read_templates
+from autoresearch.hub.server.context import Hub
+from autoresearch.hub.server.leaderboard import boards_of
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import PAGE, TEXT
 
@@ -39,3 +43,8 @@ OPERATIONS = [
         {200: "text/css", 404: "not found"}, auth="none",
     ),
 ]  # fmt: skip
+
+
+async def prepare(hub: Hub) -> None:
+    """Make what the first page would have to wait for: the leaderboards, in a thread, and the templates."""
+    await asyncio.gather(boards_of(hub), hub.work(read_templates))

@@ -15,6 +15,7 @@ from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.pages.shelf import Shelf
 from autoresearch.hub.server.feed import Bell, Feed
+from autoresearch.hub.server.fetches import Fetches
 from autoresearch.hub.server.tally import Tally
 from autoresearch.hub.store import Database
 from autoresearch.repo.bare import Bare
@@ -47,6 +48,7 @@ class Hub:
     uploading_bytes: int = 0
     """Of all uploads that are under way."""
     feed: Feed = field(init=False)
+    fetches: Fetches = field(init=False)
     boards: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = field(default_factory=dict)
     """Leaderboards of a metric and a direction, with the version of the results from which they are made."""
     shelf: Shelf = field(default_factory=Shelf)
@@ -54,6 +56,7 @@ class Hub:
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.db, self.bell, self.limits.stalled_s)
+        self.fetches = Fetches(self.limits.fetches)
 
     @property
     def now(self) -> int:

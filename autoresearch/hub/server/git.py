@@ -1,25 +1,23 @@
 """Commits over HTTP: pushed and fetched as bundles, listed, compared, read."""
 
-import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
-from typing import BinaryIO
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from autoresearch.errors import GitFailed, HubError
 from autoresearch.hub import ingest
 from autoresearch.hub.folder import INCOMING
 from autoresearch.hub.server.context import Call, answer
+from autoresearch.hub.server.fetches import Sent
 from autoresearch.hub.server.operation import Operation
 from autoresearch.hub.server.schemas import COMMIT, HASH, LIMIT, NUMBER, PAGE, TEXT, array, nullable, record
 from autoresearch.hub.store import acts, commits
 
 ODD = re.compile(r"[\x00-\x1f\x7f]")
 PATH_BYTES = 4096
-CHUNK_BYTES = 64 << 10
 PLAIN = "text/plain; charset=utf-8"
 SAFE = {"X-Content-Type-Options": "nosniff"}
 BUNDLE = "application/octet-stream"
@@ -27,9 +25,8 @@ BUNDLE = "application/octet-stream"
 
 async def push(call: Call) -> Response:
     announced = call.request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > call.hub.limits.bundle_bytes:
-        raise ingest.too_large(call.hub.limits)
-    return answer({"hashes": await ingest.push(call.hub, call.agent, parts_of(call.request))}, 201)
+    size = int(announced[:20]) if announced.isdecimal() else 0
+    return answer({"hashes": await ingest.push(call.hub, call.agent, parts_of(call.request), size)}, 201)
 
 
 async def parts_of(request: Request) -> AsyncIterator[bytes]:
@@ -49,27 +46,16 @@ async def fetch(call: Call) -> Response:
     hub, name = call.hub, commits.resolve(call.hub.db, call.path("hash"))
     file = tempfile.TemporaryFile(dir=hub.folder / INCOMING)  # noqa: SIM115  # closed once it is sent
     try:
-        await hub.work(hub.bare.bundle, name, file)
+        async with hub.fetches.turn():
+            await hub.work(hub.bare.bundle, name, file)
     except GitFailed as error:
         file.close()
         raise HubError(413, "the history is too large to be sent at once") from error
-    file.seek(0)
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}.bundle"',
-        "Content-Length": str(os.fstat(file.fileno()).st_size),
-        **SAFE,
-    }
-    if call.request.method == "HEAD":
+    except BaseException:
         file.close()
-        return Response(headers=headers, media_type=BUNDLE)
-    return StreamingResponse(chunks(file), headers=headers, media_type=BUNDLE)
-
-
-async def chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    """What a file holds, which is closed then."""
-    with file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+        raise
+    headers = {"Content-Disposition": f'attachment; filename="{name}.bundle"', **SAFE}
+    return Sent(hub.fetches, file, headers, BUNDLE)
 
 
 async def list_commits(call: Call) -> Response:
@@ -150,7 +136,8 @@ OPERATIONS = [
     ),
     Operation(
         "GET", "/api/git/fetch/{hash}", fetch, "Fetch a commit with all its history, as a git bundle",
-        {200: BUNDLE, **BAD, **UNKNOWN, **AMBIGUOUS}, path_schemas={"hash": HASH},
+        {200: BUNDLE, **BAD, **UNKNOWN, **AMBIGUOUS, 413: "its history is too large", 503: "too many fetches"},
+        path_schemas={"hash": HASH},
         detail="`git bundle unbundle FILE && git checkout HASH` works in a repository that has nothing.",
     ),
     Operation(

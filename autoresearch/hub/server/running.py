@@ -15,6 +15,7 @@ from autoresearch.errors import Refused
 from autoresearch.hub import doctor
 from autoresearch.hub.folder import ADMIN_KEY, DATABASE, INCOMING, REPOSITORY, write_secret
 from autoresearch.hub.limits import Limits
+from autoresearch.hub.pages import site
 from autoresearch.hub.server.app import make_app
 from autoresearch.hub.server.connection import Connection
 from autoresearch.hub.server.context import Hub
@@ -27,6 +28,7 @@ GRACE_S = 5
 PATIENCE_S = 30.0
 IDLE_S = 75  # longer than proxies keep a connection, so that none sends a request into one that is closing
 CHECK_TICKS, TELL_TICKS = 10, 600
+PREPARE_S = 5.0
 
 
 def open_hub(folder: Path, limits: Limits, clock: Callable[[], float], path: str = os.defpath) -> Hub:
@@ -78,7 +80,16 @@ class Server(uvicorn.Server):
         hosts: Sequence[str] = LOOPBACK,
         proxies: str = "",
         patience_s: float = PATIENCE_S,
+        tell: Callable[[], None] = lambda: None,
     ):
+        """Set one up.
+
+        Args:
+            hosts: names and addresses that it answers to.
+            proxies: addresses of proxies whose headers count.
+            patience_s: how long to wait for a client that does nothing.
+            tell: called once requests are answered.
+        """
         config = uvicorn.Config(
             make_app(hub, hosts),
             http=cast(Any, partial(Connection, hub.limits.connections, patience_s)),
@@ -93,7 +104,13 @@ class Server(uvicorn.Server):
             lifespan="off",
         )
         super().__init__(config)
-        self.hub, self.listening = hub, listening
+        self.hub, self.listening, self.tell = hub, listening, tell
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer requests, once the first page takes no longer than the next; with very many results sooner."""
+        await asyncio.wait({asyncio.ensure_future(site.prepare(self.hub))}, timeout=PREPARE_S)
+        await super().startup(sockets)
+        self.tell()
 
     async def on_tick(self, counter: int) -> bool:
         """What is to be done from time to time, and at the end; uvicorn calls it ten times a second."""

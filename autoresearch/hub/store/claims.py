@@ -143,8 +143,8 @@ def open_claims(db: Database, platform: str, agent: str, now: int) -> list[dict[
         platform: only those that bind there; all where empty.
         agent: only its own; everybody's where empty.
     """
-    return db.rows(
-        f"{CLAIM} WHERE {OPEN} AND (platform IN (?, '') OR ? = '') AND (agent_id = ? OR ? = '') ORDER BY id",
+    return db.rows(  # + so that the index of what is held is taken
+        f"{CLAIM} WHERE {OPEN} AND (platform IN (?, '') OR ? = '') AND (agent_id = ? OR ? = '') ORDER BY +id",
         *(now, platform, platform, agent, agent),
     )
 
@@ -214,8 +214,22 @@ def _settles(result: dict[str, Any], held: dict[str, Any], named: str) -> bool:
 
 def may_replicate(db: Database, agent: str, commit: str, blob: str | None, now: int) -> bool:
     """Whether the agent holds a claim to replicate this code."""
-    held = db.rows(f"SELECT key FROM claims WHERE agent_id = ? AND {OPEN} AND key LIKE ?", agent, now, f"{REPLICATE}%")
+    held = db.rows(
+        f"SELECT key FROM claims WHERE +agent_id = ? AND {OPEN} AND +key LIKE ?", agent, now, f"{REPLICATE}%"
+    )
     return any(is_code(one["key"][len(REPLICATE) :].strip().casefold(), commit, blob) for one in held)
+
+
+def replicated(db: Database, agent: str) -> dict[int, list[str]]:
+    """The codes that an agent had claimed to replicate, by the number of the result that closed the claim."""
+    found: dict[int, list[str]] = {}
+    for row in db.rows(
+        "SELECT key, CAST(substr(outcome, 8) AS INTEGER) AS result FROM claims"
+        " WHERE agent_id = ? AND outcome LIKE 'result %' AND key LIKE ?",
+        *(agent, f"{REPLICATE}%"),
+    ):
+        found.setdefault(row["result"], []).append(row["key"][len(REPLICATE) :].strip().casefold())
+    return found
 
 
 def is_code(name: str, commit: str, blob: str | None) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoresearch.errors import HubError
-from autoresearch.hub.store import events
+from autoresearch.hub.limits import Limits
+from autoresearch.hub.store import events, replicates
 from autoresearch.hub.store.database import Database, stamp
 
 HASH = re.compile(r"[0-9a-f]{4,64}")
@@ -142,7 +143,7 @@ def tips(db: Database) -> set[str]:
     return {row["hash"] for row in db.rows("SELECT hash FROM commits WHERE num_children = 0")}
 
 
-def record(db: Database, agent: str, arrivals: Sequence[Arrival], now: int) -> list[dict[str, Any]]:
+def record(db: Database, limits: Limits, agent: str, arrivals: Sequence[Arrival], now: int) -> list[dict[str, Any]]:
     """Add commits that are not known yet, parents first; returns those. To be called in a transaction."""
     old = known(db, (one.hash for one in arrivals))
     new = [one for one in arrivals if one.hash not in old]
@@ -166,23 +167,11 @@ def record(db: Database, agent: str, arrivals: Sequence[Arrival], now: int) -> l
         "INSERT INTO found (text, kind, subject) VALUES (?, 'commit', ?)",
         [(f"{one.message}\n\n{one.body}".strip(), one.hash) for one in new],
     )
-    _tell_results(db, names)
+    replicates.count_again(db, limits, (one.hash for one in new), now)
     made = db.rows(f"SELECT {WIRE} FROM commits WHERE hash IN {NAMED} ORDER BY seq", names)
     for wire in made:
         events.append(db, "commit", agent, wire["hash"], wire, now)
     return made
-
-
-def _tell_results(db: Database, names: str) -> None:
-    """Results came before their commits did: every prefix of a hash sorts between its first seven digits and itself."""
-    db.run(
-        f"""UPDATE results SET train_blob = arrived.train_blob
-        FROM (SELECT hash, train_blob FROM commits WHERE hash IN {NAMED} AND train_blob IS NOT NULL) AS arrived
-        WHERE results.commit_hash BETWEEN substr(arrived.hash, 1, 7) AND arrived.hash
-        AND substr(arrived.hash, 1, length(results.commit_hash)) = results.commit_hash
-        AND +results.train_blob IS NULL""",  # + so that the index of hashes is taken
-        names,
-    )
 
 
 def _resolve_if_known(db: Database, name: str) -> str:

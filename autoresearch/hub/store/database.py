@@ -1,5 +1,6 @@
 """The SQLite file: opening, transactions, rows."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,9 @@ from typing import Any
 
 from autoresearch.errors import Damaged, HubError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+LATER = re.compile(r"^(?=-- Since version )", re.MULTILINE)
+"""Where schema.sql goes on with what a database of the version before lacks."""
 BUSY_MS = 10_000
 NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
@@ -47,8 +50,9 @@ class Database:
             version = self.value("PRAGMA user_version")
             if version > SCHEMA_VERSION:
                 raise Damaged(f"{self.path} must have version {SCHEMA_VERSION} or older but has {version}; update")
-            if version == 0:
-                for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
+            if version < SCHEMA_VERSION:
+                parts = LATER.split(Path(__file__).with_name("schema.sql").read_text())
+                for statement in "".join(parts[version:]).split(";\n"):
                     self.connection.execute(statement)
                 self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 

@@ -6,12 +6,7 @@ agree. A line that tells of a known run adds nothing but the number of its post.
 known from a line alone takes the place of that line, under the same number. Requests never merge with each other,
 except by `idempotency_key`: the same request again answers with the result that it made.
 
-**Replicates.** Of one train.py (of one commit, as long as that was not pushed) an agent has `Limits.replicates` runs on
-a platform. More are stored but do not count ("spare"), unless the agent holds a claim `replicate:<commit or blob>` at
-the time; the result closes that claim, so that each further run takes a claim of its own. Otherwise whoever repeats
-one configuration most often would look best. Runs without a score are free.
-
-What is not believed is told in `measurement.py`.
+What is not believed is told in `measurement.py`, and how many runs count in `replicates.py`.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +15,7 @@ from typing import Any, Self
 from autoresearch.errors import HubError
 from autoresearch.hub.limits import Limits
 from autoresearch.hub.result_line import parse_lines
-from autoresearch.hub.store import acts, claims, events, results, search
+from autoresearch.hub.store import acts, claims, events, replicates, results, search
 from autoresearch.hub.store.database import Database
 from autoresearch.hub.store.measurement import FAR, NUM_BELIEVED, Measurement, doubt, is_near, is_same
 
@@ -92,7 +87,7 @@ def _told(db: Database, report: Report) -> list[dict[str, Any]]:
     rows = db.rows(
         "SELECT id, commit_hash, value, source FROM results WHERE commit_hash >= ? AND commit_hash < ?"
         " AND agent_id = ? AND platform = ? AND metric = ? ORDER BY id",
-        *(*prefix_range(said.commit), report.agent, said.platform, said.metric),
+        *(*replicates.prefix_range(said.commit), report.agent, said.platform, said.metric),
     )
     return [
         row
@@ -142,7 +137,7 @@ def _judge(db: Database, limits: Limits, written: dict[str, Any], now: int) -> l
     agreeing = _agreeing(db, written, place)
     if agreeing and why.startswith(FAR):
         why = ""
-    spare = _is_spare(db, limits, written, now)
+    spare = replicates.is_spare(db, limits, written, now)
     db.run("UPDATE results SET quarantine = ?, spare = ? WHERE id = ?", why, spare, written["id"])
     for number in agreeing:
         db.run("UPDATE results SET quarantine = '' WHERE id = ?", number)
@@ -165,24 +160,7 @@ def _is_same_code(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one["commit"][:7] == other["commit"][:7]
 
 
-def _is_spare(db: Database, limits: Limits, written: dict[str, Any], now: int) -> bool:
-    """Whether its agent has had its runs of this code on this platform."""
-    commit, blob, agent = written["commit"], written["train_blob"], written["agent_id"]
-    of_code = ("train_blob = ?", (blob,)) if blob else ("commit_hash >= ? AND commit_hash < ?", prefix_range(commit))
-    runs = db.value(
-        f"SELECT count(*) FROM results WHERE {of_code[0]} AND agent_id = ? AND platform = ? AND metric = ?"
-        " AND regime = ? AND value IS NOT NULL AND id < ?",
-        *(*of_code[1], agent, written["platform"], written["metric"], written["regime"], written["id"]),
-    )
-    return runs >= limits.replicates and not claims.may_replicate(db, agent, commit, blob, now)
-
-
 def blob_of(db: Database, commit: str) -> str | None:
     """The train.py of a commit that was pushed; None for an unknown one, and for a prefix of several."""
     rows = db.rows("SELECT DISTINCT train_blob FROM commits WHERE hash >= ? AND hash < ? LIMIT 2", commit, f"{commit}g")
     return rows[0]["train_blob"] if len(rows) == 1 else None
-
-
-def prefix_range(commit: str) -> tuple[str, str]:
-    """Between which two texts all names of a commit lie, short and long ones."""
-    return commit[:7], f"{commit[:7]}g"

@@ -130,3 +130,8 @@ CREATE VIRTUAL TABLE found USING fts5 (text, kind, subject UNINDEXED, tokenize =
 INSERT INTO facts (name, value) VALUES ('results_version', '0');
 CREATE TRIGGER results_added AFTER INSERT ON results BEGIN UPDATE facts SET value = value + 1 WHERE name = 'results_version'; END;
 CREATE TRIGGER results_changed AFTER UPDATE ON results BEGIN UPDATE facts SET value = value + 1 WHERE name = 'results_version'; END;
+
+-- Since version 2: claims that ran out stay unclosed for ever; neither those that are held nor the last that ended are
+-- looked for among all of them.
+CREATE INDEX claims_open ON claims (expires) WHERE closed IS NULL;
+CREATE INDEX claims_ended ON claims (coalesce(closed, expires));

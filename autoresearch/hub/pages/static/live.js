@@ -3,6 +3,7 @@
 
 const CALM_MS = 1500; // longer than a made page counts as new
 const SLOW_MS = 60000;
+const POLL_MS = 15000; // where nothing tells of news
 
 const byId = (id) => document.getElementById(id);
 let source = null;
@@ -58,7 +59,7 @@ function soon(delay) {
   clearTimeout(timer);
   timer = setTimeout(() => {
     refresh();
-    soon(SLOW_MS);
+    soon(source ? SLOW_MS : POLL_MS);
   }, delay);
 }
 
@@ -67,8 +68,12 @@ function listen() {
   source.addEventListener("open", () => pulse(true));
   source.addEventListener("message", () => soon(CALM_MS));
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) source = null; // the hub has too many listeners: asking now and then must do
-    else pulse(false);
+    if (source.readyState === EventSource.CLOSED) {
+      source = null; // the hub has too many listeners
+      soon(POLL_MS);
+    } else {
+      pulse(false);
+    }
   });
 }
 

@@ -1,0 +1,85 @@
+"""drive on several devices, and the gate at which what it starts waits: real agents and the fake trainer."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import night
+import pytest
+import shared
+
+from autoresearch.errors import BadConfig
+from autoresearch.night import fleet
+
+FAST = ("--no-confirm", "--hours", "0.1")
+
+
+def agent(one: night.Night) -> list[str]:
+    """Ends after one attempt."""
+    return [sys.executable, str(night.ROOT / "tests" / "scripted_agent.py"), "once", str(one.root.parent / "starts")]
+
+
+@pytest.mark.slow
+def test_drive_on_two_devices_mixes_nothing_up(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    done = one.run("drive", *FAST, "--max-attempts", "3", "--gpus", "0,1", "--", *agent(one))
+    assert "report.html" in done.stdout
+    seats = {tag: night.Night(tmp_path / f"repo-{tag}") for tag in ("t1-g0", "t1-g1")}
+    seen = []
+    for tag, seat in seats.items():
+        records = seat.records(tag)
+        assert len(records) == 4 and {record["tag"] for record in records} == {tag}
+        assert seat.refs(tag) == {f"{record['id']:04d}": record["commit"] for record in records}
+        assert [row["commit"] for row in seat.rows()] == [record["commit"][:7] for record in records]
+        assert {record["device"] for record in records[1:]} == {tag[-1]}
+        champion = [record["commit"] for record in records if record["status"] == "keep"][-1]
+        assert seat.tip(tag) == champion and seat.git("status", "--porcelain") == ""
+        seen += [record["commit"] for record in records[1:]]
+    assert len(one.records()) == 1 and len(one.rows()) == 1
+    lines = (one.root / "results/t1/night/all.tsv").read_text().splitlines()
+    assert lines[0].split("\t")[-1] == "tag" and len(lines) == 1 + 2 * 4
+    assert {line.split("\t")[-1] for line in lines[1:]} == set(seats)
+
+
+@pytest.mark.slow
+def test_drive_on_devices_lays_out_what_a_tag_for_a_hub_leaves_out(tmp_path: Path) -> None:
+    one = shared.begun(tmp_path)
+    (one.root / "results" / "secret.txt").write_text("ignored by git")
+    done = one.run("drive", *FAST, "--max-attempts", "1", "--gpus", "0", "--", *agent(one))
+    assert "report.html" in done.stdout
+    seat = night.Night(tmp_path / "repo-t1-g0")
+    for name, text in shared.OTHERS.items():
+        assert seat.text(name) == text
+    assert not (seat.root / "results" / "secret.txt").exists()
+    assert [record["tag"] for record in seat.records("t1-g0")] == ["t1-g0"] * 2
+    assert seat.git("status", "--porcelain", "--untracked-files=no") == ""
+
+
+@pytest.mark.parametrize("text", ["0,0", "", "a", "0;1", "0,-1"])
+def test_fleet_refuses_what_is_no_list_of_devices(text: str) -> None:
+    with pytest.raises(BadConfig, match="--gpus must list devices"):
+        fleet.devices_of(text)
+    assert fleet.devices_of("0, 3") == ["0", "3"]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_gate_lets_a_program_run_only_once_it_is_known(tmp_path: Path, opens: bool) -> None:
+    script = f"""
+import os, pathlib, sys
+from autoresearch.night.gate import Gate
+gate = Gate()
+launch = gate.launch(["touch", "ran"], pathlib.Path({str(tmp_path)!r}), dict(os.environ), pathlib.Path("log"))
+print(launch.pid, flush=True)
+if {opens}:
+    gate.open()
+    os._exit(launch.child.wait())
+os.kill(os.getpid(), 9)
+"""
+    command = [sys.executable, "-c", script]
+    env = {**os.environ, "PYTHONPATH": str(night.ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    night.until(lambda: not night.is_alive(int(done.stdout)))
+    assert (tmp_path / "ran").exists() == opens
+    assert done.returncode == (0 if opens else -signal.SIGKILL)
