@@ -45,7 +45,8 @@ def test_scorer_without_a_number_says_why(tmp_path, script, kind, why):
 def test_scorer_here_that_lost_a_connection_failed(tmp_path):
     script = "raise ConnectionResetError('by peer')"  # in the code of the candidate, perhaps: nothing to try again
     (tmp_path / "code").mkdir()
-    assert referee.run_scorer([sys.executable, "-c", script], tmp_path, {}, METRIC).kind == "error"
+    crash = referee.run_scorer([sys.executable, "-c", script], tmp_path, {}, METRIC)
+    assert isinstance(crash, Crash) and crash.kind == "error"
 
 
 def test_scorer_has_a_deadline(tmp_path):

@@ -133,7 +133,7 @@ def test_pinned_file_that_changes_before_or_during_scoring_gives_no_score(tmp_pa
         go.touch()
         one.edit(LR=0.5, SLEEP_S=2.0)
         process = one.start("try", "-m", "swapped")
-        night.until(lambda one=one: (one.root / "results/t1/0002/1/run.log").exists())
+        night.until((one.root / "results/t1/0002/1/run.log").exists)
         if not at_score:
             answers.write_text("0.1")
         out, err = process.communicate(timeout=120)
