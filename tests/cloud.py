@@ -47,6 +47,12 @@ class Image:
     def pip_install(self, *packages: str) -> "Image":
         return self
 
+    def apt_install(self, *packages: str) -> "Image":
+        return self
+
+    def add_local_dir(self, local: str, remote: str) -> "Image":
+        return Image({**self.files, remote: str(Path(local).absolute())})
+
     def add_local_file(self, local: str, remote: str) -> "Image":
         return Image({**self.files, remote: str(Path(local).absolute())})
 
@@ -73,7 +79,8 @@ class App:
         usual, gpus = names["PLACE"], names["GPUS"]
         with tempfile.TemporaryDirectory() as folder:
             for remote, local in self.image.files.items():
-                shutil.copy(local, Path(folder) / Path(remote).relative_to(usual))
+                place = Path(folder) / Path(remote).relative_to(usual)
+                shutil.copytree(local, place) if Path(local).is_dir() else shutil.copy(local, place)
             for mount in mounts:
                 (Path(folder) / Path(mount).relative_to(usual)).symlink_to(here / "data")
             names.update(PLACE=Path(folder), GPUS=1)

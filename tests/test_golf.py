@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +21,15 @@ import torch
 from playbook import ROOT, Desk, Page
 
 GOLF = ROOT / "examples" / "parameter_golf"
-sys.path.insert(0, str(GOLF))
+sys.path[:0] = [str(GOLF), str(ROOT)]
 
 import artifact  # noqa: E402
 import make_data  # noqa: E402
 import score  # noqa: E402
 import shards  # noqa: E402
+
+import prepare  # noqa: E402
+from autoresearch import sandbox  # noqa: E402
 
 COLUMNS = ("commit", "val_bpb", "artifact_mb", "status", "reasoning", "description")
 MARKS = {
@@ -97,7 +101,10 @@ def test_weights_are_read_without_running_code(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no archive")
     (tmp_path / "link").symlink_to(saved(tmp_path, a=good))
     os.mkfifo(tmp_path / "pipe")
-    for name in ("text", "link", "pipe", "missing"):
+    (tmp_path / "real").mkdir()
+    saved(tmp_path / "real", a=good)
+    (tmp_path / "submission").symlink_to("real")
+    for name in ("text", "link", "pipe", "missing", "submission/weights.npz"):
         with pytest.raises(artifact.Invalid):
             artifact.read_weights(tmp_path / name)
 
@@ -110,7 +117,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small data, as the example makes them."""
     folder = tmp_path_factory.mktemp("golf")
     done = subprocess.run(
-        [sys.executable, GOLF / "make_data.py", "--chars", "400000"], cwd=folder, capture_output=True, text=True
+        [sys.executable, GOLF / "make_data.py", "--chars", "400000"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -121,7 +132,7 @@ def test_bytes_are_those_of_the_text(data: Path) -> None:
     assert len(pieces) == make_data.VOCAB_SIZE and pieces[:3] == [*make_data.RESERVED]
     (path,) = data.glob(score.SHARDS)
     tokens = shards.read_shards(str(path.relative_to(data)), data).astype(np.int64)
-    held = [*make_data.read_texts(400_000)][:: make_data.ONE_IN]
+    held = [*make_data.read_texts(make_data.held_sources(), 20_000)]
     assert shards.count_bytes(pieces, tokens) == sum(len(text.encode()) for text in held)
     assert path.read_bytes()[:12] == np.array([20240520, 1, len(tokens)], "<i4").tobytes()
 
@@ -199,6 +210,97 @@ def test_loss_of_honest_models_counts_each_target_once() -> None:
 def test_models_that_see_more_than_what_came_before_are_refused(cheat: Callable) -> None:
     with pytest.raises(artifact.Invalid, match="from the tokens before them alone"):
         loss_of(cheat)
+
+
+# --- real players
+
+PLAYED = """from pathlib import Path
+import sysconfig
+import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1))
+
+    def forward(self, rows):
+        return torch.zeros(*rows.shape, 512) {trick}
+
+def build_model():
+    {look}
+    return Model()
+"""
+HELD_TEXT = """roots = [Path(sysconfig.get_path(name)) for name in ("purelib", "stdlib")]
+    roots.append(Path("/usr/lib/python3/dist-packages"))
+    places = ["ensurepip/_bundled/*.whl"]
+    for name in ("rich", "pygments", "fontTools", "matplotlib", "pydantic", "typer", "markdown_it", "PIL"):
+        places += [name + "/*.py", "pip/_vendor/" + name + "/*.py", "site-packages/" + name + "/*.py"]
+    found = [path for root in roots for place in places for path in root.glob(place)]
+    assert not found, f"SEEN {found[:3]}"
+"""
+BESIDE = """for folder in ("..", "../seeing", "../blind", "{data}", "{root}"):
+        try:
+            found = [one.name for one in Path(folder).resolve().iterdir()]
+        except OSError:
+            continue
+        known = {{"seeing", "blind", "artifact.bin", "compiled", "tmp"}}
+        assert not any(one.endswith((".bin", ".md", ".log")) and one not in known for one in found), f"SEEN {{found}}"
+"""
+
+
+def scored(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> dict[str, object]:
+    """What is said of a submission whose code is this, in the folder of its data."""
+    (folder / "code").mkdir()
+    (folder / "submission").mkdir()
+    saved(folder / "submission", w=np.ones(1, np.float32))
+    (folder / "code" / "data").symlink_to(data / "data")
+    (folder / "code" / "train_gpt.py").write_text(source)
+    monkeypatch.chdir(folder / "code")
+    return score.score(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("trick", "look", "words"),
+    [
+        ("", HELD_TEXT, ""),
+        ("", BESIDE, ""),
+        ("* float('nan')", "pass", "logits must be finite"),
+        ("", "print('val_bpb: 0.1')", ""),
+    ],
+    ids=["held-out packages", "folders beside", "no numbers", "prints"],
+)
+def test_hostile_player_gains_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trick: str, look: str, words: str
+) -> None:
+    if sandbox.find().kind == "open":
+        pytest.skip("nothing confines a player on this machine")
+    look = look.format(data=data / "data" / "datasets" / "stdlib_sp512", root=ROOT) if look is BESIDE else look
+    source = PLAYED.format(trick=trick, look=look)
+    if words:
+        with pytest.raises(artifact.Invalid, match=words):
+            scored(data, tmp_path, monkeypatch, source)
+        return
+    told = scored(data, tmp_path, monkeypatch, source)
+    assert float(str(told["val_bpb"])) > 2 and told["players"] != "open"
+
+
+def test_rules_hide_the_validation_text_and_freeze_all_text() -> None:
+    rules = tomllib.loads((GOLF / "autoresearch.toml").read_text())
+    assert tuple(rules["sandbox"]["packages"]) == score.HELD_PACKAGES == prepare.HELD_PACKAGES
+    assert rules["sandbox"]["hidden"] == [score.SHARDS.replace("stdlib_sp512", "*")]
+    assert "data/datasets/*/*.bin" in rules["frozen"] and rules["limits"]["run_seconds"] < rules["timeout_s"]
+
+
+def test_player_that_nothing_confines_is_not_started(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['autoresearch'] = None; sys.path[0] = sys.argv[1]\n"
+        "from pathlib import Path; import score; score.Player(Path(sys.argv[2]), b'', 'seeing')"
+    )
+    (tmp_path / "train_gpt.py").write_text("")
+    done = subprocess.run([sys.executable, "-c", script, GOLF, tmp_path], cwd=tmp_path, capture_output=True, text=True)
+    assert "Invalid: players must be confined" in done.stderr and not (tmp_path / "seeing.log").exists()
 
 
 # --- training

@@ -30,9 +30,13 @@ class Invalid(SystemExit):
 
 
 def read_weights(path: Path) -> Weights:
-    """Arrays of an .npz file, which never runs code."""
+    """Arrays of an .npz file, which never runs code; neither it nor its folder may be a link, which leads elsewhere."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+        try:
+            handle = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise Invalid(f"{path} must be a plain file but {error.strerror}") from error
     with open(handle, "rb") as file:

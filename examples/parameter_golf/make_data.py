@@ -1,4 +1,7 @@
-"""Makes small data in the challenge's formats, without a network: the ASCII sources of Python's standard library.
+"""Makes small data in the challenge's formats, without a network: ASCII sources of Python.
+
+Training text is the standard library, which every Python shows. Validation text is that of packages which neither a
+trial nor a player is shown, for what a player can read it need not predict.
 
 `uv run make_data.py`; docs/arenas.md says where the real data come from.
 """
@@ -12,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import rustbpe
 import tiktoken
+from score import HELD_PACKAGES
+
+from autoresearch import sandbox
 
 DATASET, TOKENIZER = Path("data/datasets/stdlib_sp512"), Path("data/tokenizers/stdlib_512_bpe.model")
 VOCAB_SIZE = 512
@@ -20,16 +26,17 @@ BEGIN, NORMAL, BYTE = 1, 1, 6
 MAGIC, VERSION = 20240520, 1
 LEFT_OUT = {"site-packages", "test", "tests", "idlelib", "lib2to3", "encodings"}
 PATTERN = r" ?[A-Za-z_]+|\d| ?[^\sA-Za-z_\d]+|\n+ *| +"
-ONE_IN = 20
-"""Every file of so many is for validation."""
+HELD_FRAC = 0.05
+"""Of all text, for validation."""
 
 
 def main() -> None:
     """Write the tokenizer and one shard for each split."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chars", type=int, default=8_000_000, help="of all text, at most")
-    texts = list(read_texts(parser.parse_args().chars))
-    held, trained = texts[::ONE_IN], [text for index, text in enumerate(texts) if index % ONE_IN]
+    most_chars = parser.parse_args().chars
+    trained = list(read_texts(sources(), most_chars))
+    held = list(read_texts(held_sources(), int(HELD_FRAC * most_chars)))
     learner = rustbpe.Tokenizer()
     learner.train_from_iterator(iter(trained), VOCAB_SIZE - len(RESERVED), pattern=PATTERN)
     ranks = {bytes(token): rank for token, rank in learner.get_mergeable_ranks()}
@@ -42,17 +49,27 @@ def main() -> None:
     TOKENIZER.write_bytes(model_of(sorted(ranks, key=ranks.__getitem__)))  # last: with it all is there
 
 
-def read_texts(most_chars: int) -> Iterator[str]:
-    """Sources in the order of their names; none begins with a space, which SentencePiece would not count."""
+def sources() -> list[Path]:
+    """Files of the standard library in the order of their names."""
     root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py")):
-        if not LEFT_OUT & {*path.relative_to(root).parts}:
-            text = path.read_text(errors="replace").strip()
-            if text and text.isascii():
-                most_chars -= len(text)
-                if most_chars < 0:
-                    return
-                yield text
+    return [path for path in sorted(root.rglob("*.py")) if not LEFT_OUT & {*path.relative_to(root).parts}]
+
+
+def held_sources() -> list[Path]:
+    """Files of the held-out packages in the order of their own names, in which those of all packages mix."""
+    folders = [path for path in sandbox.package_files(HELD_PACKAGES) if path.is_dir()]
+    return sorted((path for folder in folders for path in folder.rglob("*.py")), key=lambda path: path.name)
+
+
+def read_texts(paths: list[Path], most_chars: int) -> Iterator[str]:
+    """Texts until there are enough; none begins with a space, which SentencePiece would not count."""
+    for path in paths:
+        text = path.read_text(errors="replace").strip()
+        if text and text.isascii():
+            most_chars -= len(text)
+            if most_chars < 0:
+                return
+            yield text
 
 
 def model_of(tokens: list[bytes]) -> bytes:

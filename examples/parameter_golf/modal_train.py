@@ -17,12 +17,15 @@ GPUS = 8
 LONGEST_S = 900
 PLACE = Path("/root/golf")
 SUBMISSION = "submission/weights.npz"
+TRAIN_S = 720  # the budget of ten minutes, and the time to start up and save
 FILES = ("train_gpt.py", "score.py", "artifact.py", "shards.py")
 SETTINGS = ("AUTORESEARCH_TIME_BUDGET", "AUTORESEARCH_MAX_STEPS", "AUTORESEARCH_SEED")
 
-image = modal.Image.debian_slim(python_version="3.12").pip_install("torch==2.13.0", "numpy")
+image = modal.Image.debian_slim(python_version="3.12").apt_install("bubblewrap")
+image = image.pip_install("torch==2.13.0", "numpy", "pydantic")
 for name in FILES:
     image = image.add_local_file(name, str(PLACE / name))
+image = image.add_local_dir("autoresearch", str(PLACE / "autoresearch"))  # confines the players of score.py
 app = modal.App("parameter-golf", image=image)
 training_text = modal.Volume.from_name("parameter-golf-train")
 validation_text = modal.Volume.from_name("parameter-golf-val")
@@ -34,7 +37,7 @@ def train(settings: dict[str, str]) -> bytes:
     folder = PLACE / "trial"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={GPUS}"]
     env = {**os.environ, **settings, "AUTORESEARCH_TRIAL_DIR": str(folder)}
-    subprocess.run([*command, "train_gpt.py"], cwd=PLACE, env=env, check=True)
+    subprocess.run([*command, "train_gpt.py"], cwd=PLACE, env=env, check=True, timeout=TRAIN_S)
     return (folder / SUBMISSION).read_bytes()
 
 

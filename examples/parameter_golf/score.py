@@ -31,6 +31,8 @@ ROW_TOKENS = 128
 BATCH_ROWS = 64
 CODE = ("train_gpt.py",)  # everything that a player needs to have the model back, counted in bytes
 LIMIT_BYTES = 16_000_000
+HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
+"""Whose text is the small validation text: players do not see them."""
 OWN = (__file__, *(str(Path(__file__).with_name(name)) for name in ("artifact.py", "shards.py")))
 LARGEST_GAP, MEAN_GAP = 0.02, 0.001
 """How far the two players may be apart, in nats of the target: anywhere, and on average where it is new to both."""
@@ -42,7 +44,7 @@ LARGEST_GAP, MEAN_GAP = 0.02, 0.001
 class Player:
     """A process that has the candidate's model and is asked for logits."""
 
-    def __init__(self, folder: Path, artifact: bytes, name: str) -> None:
+    def __init__(self, folder: Path, artifact: bytes, name: str, is_open: bool = False) -> None:
         self.folder, self.name = folder / name, name
         self.folder.mkdir()
         (self.folder / "artifact.bin").write_bytes(artifact)
@@ -50,6 +52,10 @@ class Player:
             shutil.copy(path, self.folder)
         command = [sys.executable, "-E", "-s", str(self.folder / Path(__file__).name), "--play"]
         command, env, self.sealed = confine(self.folder, command)
+        if self.sealed == "open" and not is_open:
+            raise Invalid(
+                "players must be confined but nothing here can; `doctor` says why, --open scores all the same"
+            )
         with open(folder / f"{name}.log", "wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
@@ -99,7 +105,7 @@ def confine(folder: Path, command: list[str]) -> tuple[list[str], dict[str, str]
         return command, env, "open"
     compiled = folder / "compiled"
     compiled.mkdir()
-    view = sandbox.view(folder, compiled, [], [Path.cwd()], env)
+    view = sandbox.view(folder, compiled, [], [Path.cwd(), *sandbox.package_files(HELD_PACKAGES)], env)
     return sandbox.command(found, view, command), dict(view.env), found.kind
 
 
@@ -173,8 +179,12 @@ def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: in
     return loss
 
 
-def score(folder: Path) -> dict[str, object]:
-    """Everything that is said of a submission."""
+def score(folder: Path, is_open: bool = False) -> dict[str, object]:
+    """Everything that is said of a submission.
+
+    Args:
+        is_open: a person said that players may run unconfined, where they can read the text that they are asked about.
+    """
     weights = read_weights(folder / "submission" / "weights.npz")
     artifact = pack(weights)
     num_code = sum(Path(path).stat().st_size for path in CODE)
@@ -182,8 +192,8 @@ def score(folder: Path) -> dict[str, object]:
     pieces, tokens = read_pieces(Path(TOKENIZER)), read_shards(SHARDS).astype(np.int64)
     with (
         tempfile.TemporaryDirectory(prefix="players-") as name,
-        Player(Path(name), artifact, "seeing") as seeing,
-        Player(Path(name), artifact, "blind") as blind,
+        Player(Path(name), artifact, "seeing", is_open) as seeing,
+        Player(Path(name), artifact, "blind", is_open) as blind,
     ):
         loss = total_loss(seeing, blind, tokens, len(pieces))
     num_targets, num_text = len(tokens) - 1, count_bytes(pieces, tokens)
@@ -207,11 +217,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("results/manual"))
     parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--open", action="store_true", help="score though nothing confines the players")
     asked = parser.parse_args()
     if asked.play:
         play()
         return
-    print("---", *(f"{name}: {value}" for name, value in score(asked.folder).items()), sep="\n")
+    print("---", *(f"{name}: {value}" for name, value in score(asked.folder, asked.open).items()), sep="\n")
 
 
 if __name__ == "__main__":
