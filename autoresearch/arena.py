@@ -43,6 +43,7 @@ def _has_known_placeholders(part: str) -> str:
 
 
 Inside = Annotated[str, AfterValidator(_is_inside)]
+Column = Annotated[str, Field(pattern=r"^[^\s:]+$")]
 Command = Annotated[list[Annotated[str, AfterValidator(_has_known_placeholders)]], Field(min_length=1)]
 
 
@@ -96,6 +97,10 @@ class Sandbox(Rules):
     """The command takes the trial to another machine: it is not confined here, and recorded as remote."""
     env: list[str] = []
     """Names of variables that are passed on."""
+    hidden: list[Inside] = []
+    """Files that a confined trial does not see, as `frozen` names them: what it is scored on. They are frozen too."""
+    packages: list[str] = []
+    """Installed packages that a confined trial does not see: their text is what it is scored on."""
 
 
 class Arena(Rules):
@@ -110,10 +115,12 @@ class Arena(Rules):
     metric: Metric = Metric()
     timeout_s: float | None = Field(default=None, gt=0)
     """A whole trial; None: twice the budget and the time to start up."""
+    columns: list[Column] = []
+    """Of results.tsv, in order: those of COLUMNS, the metric and keys of the summary; empty: COLUMNS."""
     limits: dict[str, float] = {}
-    """Summary keys that must not exceed a number."""
+    """Summary keys, `memory_gb` among them, that must not exceed a number: what does is never kept."""
     score_command: Command | None = None
-    """Run after a trial, prints the metric; None: in this repository the referee, elsewhere the log."""
+    """Run after a trial, prints the metric; None: in this repository the referee, elsewhere the log (unrefereed)."""
     guards: list[Command] = []
     """Commands that must exit 0 before a keep."""
     sandbox: Sandbox = Sandbox()
@@ -123,6 +130,16 @@ class Arena(Rules):
     def own(self) -> bool:
         """Whether this is the repository's own arena: no autoresearch.toml."""
         return self._own
+
+    @property
+    def unrefereed(self) -> bool:
+        """Whether a score is whatever the training command printed."""
+        return not self.own and self.score_command is None
+
+    @property
+    def table(self) -> tuple[str, ...]:
+        """Columns of results.tsv."""
+        return tuple(self.columns) or (COLUMNS[0], self.metric.name, *COLUMNS[2:])
 
     @field_validator("command")
     @classmethod
@@ -135,6 +152,15 @@ class Arena(Rules):
     def _is_either(self) -> Self:
         if both := sorted(set(self.mutable) & set(self.frozen)):
             raise ValueError(f"a file is mutable or frozen, not both: {', '.join(both)}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_columns_that_are_read(self) -> Self:
+        wanted = ("commit", self.metric.name, "status", "description")
+        if self.columns and (lacks := [name for name in wanted if name not in self.columns]):
+            raise ValueError(f"columns must name {', '.join(wanted)} but lacks {', '.join(lacks)}")
+        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
+            raise ValueError(f"columns must name each once but has {', '.join(twice)} again")
         return self
 
 

@@ -27,6 +27,7 @@ PASSED_ON = (
 MARK = "AUTORESEARCH_TRIAL_DIR"  # in the environment of every process of a trial
 PROC = Path("/proc")
 GRACE_S = 5.0
+REMOTE_GRACE_S = 30.0  # of a client, which has to stop the work on the other machine when it is asked to end
 HEAD_BYTES = 8 << 20
 TAIL_BYTES = 1 << 20
 PIPE_BYTES = 1 << 20  # what a pipe can hold at most
@@ -117,7 +118,7 @@ class Launch:
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, descriptors: Sequence[int] = ()
     ):
         """Start it, inheriting `descriptors`; its output replaces what the log held, OSError where it cannot."""
-        self.begun, self.mark = time.monotonic(), env.get(MARK, "")
+        self.begun, self.mark, self.grace_s = time.monotonic(), env.get(MARK, ""), GRACE_S
         self.log = BoundedLog(log)
         try:
             self.child = subprocess.Popen(
@@ -187,7 +188,7 @@ class Launch:
     def stop(self) -> None:
         """End the group and all descendants, politely first; at once when asked a second time by Ctrl-C."""
         try:
-            end_group(self.pid, self.started, self.mark)
+            end_group(self.pid, self.started, self.mark, self.grace_s)
         except KeyboardInterrupt:
             end_group(self.pid, self.started, self.mark, grace_s=0)
             raise

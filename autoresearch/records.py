@@ -1,5 +1,6 @@
 """The values that every part speaks; what is stored of them is JSON, and unknown fields are refused."""
 
+import math
 from enum import StrEnum
 from typing import Literal
 
@@ -29,6 +30,8 @@ class State(StrEnum):
 
 
 COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "reasoning")
+RUN_SECONDS = "run_seconds"
+"""Key of a summary in another arena: from the launch of a run to its end, by the clock of the supervisor."""
 SUMMARY_KEYS = (
     *("val_bpb", "training_seconds", "total_seconds", "peak_vram_mb", "mfu_percent"),
     *("total_tokens_M", "num_steps", "num_params_M", "depth"),
@@ -62,6 +65,21 @@ class Metrics(Record):
     """Layers."""
     others: dict[str, str] = {}
     """Every other line of the summary, as text."""
+
+    def number(self, name: str) -> float | None:
+        """The number of a key of the summary, or `memory_gb`; None where there is none."""
+        if name == "memory_gb":
+            return None if self.peak_vram_mb is None else self.peak_vram_mb / 1024
+        try:
+            value = float(self.others[name] if name in self.others else getattr(self, name))
+        except (AttributeError, TypeError, ValueError):
+            return None
+        return value if math.isfinite(value) else None
+
+    def overruled(self, measured: "Metrics") -> "Metrics":
+        """These, where somebody else has not measured the same."""
+        ours, theirs = self.model_dump(exclude_none=True), measured.model_dump(exclude_none=True)
+        return Metrics.model_validate({**ours, **theirs, "others": {**self.others, **measured.others}})
 
 
 CrashKind = Literal["out of memory", "diverged", "timeout", "killed", "syntax", "interrupted", "refused", "error"]
@@ -98,6 +116,8 @@ class Trial(Record):
     """None while it runs; negative for a signal."""
     score: float | None = None
     """The metric; None when there is none."""
+    unrefereed: bool = False
+    """The score is what the run itself printed: nobody else computed it."""
     sealed_score: float | None = None
     """The metric on the sealed split, measured by `confirm` alone."""
     metrics: Metrics = Metrics()
@@ -163,6 +183,8 @@ class Attempt(Record):
     """Of the parent, measured again to judge this attempt."""
     status: Status | None = None
     """None until it is decided."""
+    reason: Literal["", "oversize", "guard"] = ""
+    """What stopped a keep whatever the score: a limit or a guard of autoresearch.toml."""
     verdict: Verdict | None = None
     drift: str = ""
     """How the machine moved under the champion; then only its trials of this attempt count against it."""
@@ -182,6 +204,11 @@ class Attempt(Record):
     def scores(self) -> list[float]:
         """Scores of its own commit."""
         return [trial.score for trial in self.trials if trial.score is not None]
+
+    def most(self, name: str) -> float | None:
+        """The largest number that its runs have for a key of the summary; None where none has it."""
+        values = [value for one in self.trials if (value := one.metrics.number(name)) is not None]
+        return max(values, default=None)
 
 
 class Noted(Record):

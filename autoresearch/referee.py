@@ -185,22 +185,33 @@ def _read_answer(answer: bytes, name: str, folder: Path, ended: Ended, played: E
     return crash.model_copy(update={"why": crash.why.replace("scoring: ", "scoring: the player failed: ", 1)})
 
 
-def _explain(log: Path, ended: Ended) -> Crash:
-    crash = summary.explain(files.read_text(log), ended.exit_code, ended.timeout)
+def _explain(log: Path, ended: Ended, is_remote: bool = False) -> Crash:
+    crash = summary.explain(files.read_text(log), ended.exit_code, ended.timeout, is_remote)
     return crash.model_copy(update={"why": f"scoring: {crash.why}"})
 
 
 def run_scorer(
-    command: Sequence[str], cwd: Path, folder: Path, variables: Mapping[str, str], metric: Metric, deadline_s: float
+    command: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str],
+    metric: Metric,
+    is_remote: bool = False,
+    deadline_s: float = SCORING_S,
 ) -> float | Crash:
-    """Run a command of another arena that prints the metric, its output in score.log of the trial's folder."""
+    """Run a command of another arena that prints the metric in a trial's code, its output in score.log of the folder.
+
+    Args:
+        is_remote: it is the client of another machine.
+    """
     log = folder / "score.log"
     env = {**variables, "AUTORESEARCH_SUPERVISED": "", process.MARK: str(folder)}
     try:
-        ended = Launch(command, cwd, env, log).wait([Deadline("scoring", deadline_s)])
+        launch = Launch(command, folder / "code", env, log)
+        launch.grace_s = process.REMOTE_GRACE_S if is_remote else process.GRACE_S
+        ended = launch.wait([Deadline("scoring", deadline_s)])
     except (OSError, subprocess.SubprocessError) as error:
         return Crash(kind="error", why=f"{command[0]}: {error}")
     value = metric.find(files.read_text(log))
     if ended.exit_code == 0 and value is not None and math.isfinite(value):
         return value
-    return _explain(log, ended)
+    return _explain(log, ended, is_remote)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from autoresearch import knobs, verdict
-from autoresearch.attempt import trial
+from autoresearch.attempt import rules, trial
 from autoresearch.attempt.campaign import Campaign, lineage, measurements, seed_of
 from autoresearch.errors import Damaged, GitFailed, NoGoodTrial, Refused
 from autoresearch.ledger import first_problem
@@ -77,6 +77,8 @@ def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) ->
                 found.closed = now()
                 save(campaign, found)
                 raise NoGoodTrial(f"{name} gave no score: {one.crash.kind}, {one.crash.why}; log: {one.folder}/run.log")
+            for excess in rules.excesses(campaign, [one]):
+                campaign.say(f"{name} is {excess}")
     kept = lineage(attempts, champion)
     found.ratchet = sum(one.verdict.difference for one in kept if one.verdict)
     for split in ("val", "sealed"):
@@ -116,7 +118,8 @@ def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> 
             continue
         campaign.say(f"ablate: without {attempt.name}, {attempt.description}")
         for _ in range(found.num_runs):
-            measure(campaign, found, commit, attempt.name)
+            one = measure(campaign, found, commit, attempt.name)
+            noted.why = noted.why or "; ".join(rules.excesses(campaign, [one]))
         without = scores_of(found, attempt.name, "val")
         if not without or not scores:
             crashes = [one.crash for one in found.trials[attempt.name] if one.crash]

@@ -55,7 +55,7 @@ def directives(attempts: Sequence[Attempt], noise: float) -> list[str]:
 
 def is_cut_off(attempt: Attempt) -> bool:
     """Whether an attempt ended before its idea was judged: it says nothing about the idea, which may be tried again."""
-    if attempt.status in (Status.KEEP, Status.BACKTRACK):
+    if attempt.status in (Status.KEEP, Status.BACKTRACK) or attempt.reason:
         return False
     crashes = [trial.crash.kind for trial in attempt.trials if trial.crash]
     if "interrupted" in crashes or attempt.status == Status.CANCELLED:
@@ -84,7 +84,7 @@ def plateau(attempts: Sequence[Attempt], noise: float) -> str:
         return ""
     least = max(noise, PLATEAU_GAIN)
     return (
-        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read train.py again, change structure"
+        f"plateau: {count} attempts without a gain of {least:.4f}; stop tuning, read the code again, change structure"
     )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import math
 import re
 import signal
+from typing import TypeAlias
 
 from autoresearch.records import Crash, CrashKind, Metrics
 
@@ -12,12 +13,17 @@ LINE_CHARS = 400
 NUM_OTHERS = 100
 KEY = re.compile(r"[A-Za-z_]\w*")
 # What the last lines of a log are searched for, from the end; the first hit decides.
-EXPLAINING: tuple[tuple[CrashKind, re.Pattern[str]], ...] = (
+Patterns: TypeAlias = tuple[tuple[CrashKind, re.Pattern[str]], ...]
+EXPLAINING: Patterns = (
     ("out of memory", re.compile(r"(?i)out of memory|can't allocate memory|cannot allocate memory|bad_alloc")),
     ("out of memory", re.compile(r"OutOfMemoryError|MemoryError|ALLOC_FAILED")),
     ("diverged", re.compile(r"^FAIL\b|^(?:prepare\.)?NonFinite\b|(?i:loss is nan|non-finite)")),
-    ("refused", re.compile(r"^(?:prepare\.)?(?:PrepareError|ClockError|NonCausal|Stateful|PlayerFailed)\b")),
+    ("refused", re.compile(r"^(?:prepare\.)?(?:PrepareError|ClockError|NonCausal|Stateful|PlayerFailed|Invalid)\b")),
     ("syntax", re.compile(r"^(?:SyntaxError|IndentationError|TabError|ModuleNotFoundError|ImportError)\b")),
+)
+LOST: Patterns = (
+    ("interrupted", re.compile(r"(?i)Connection\w*Error|connection (?:was )?(?:lost|reset|closed|refused|aborted)")),
+    ("interrupted", re.compile(r"(?i)broken pipe|name or service not known|network is unreachable|preempted")),
 )
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Iteration)(?::|$)")
 SURVIVED = re.compile(r"^(?:notice|warning)\b|Warning(?::|$)", re.IGNORECASE)
@@ -59,26 +65,27 @@ def tail(text: str, lines: int = TAIL_LINES) -> str:
     return "\n".join(row[:LINE_CHARS] for row in _rows(text[-(1 << 20) :].rstrip())[-lines:])
 
 
-def explain(text: str, exit_code: int | None, timeout: str = "") -> Crash:
+def explain(text: str, exit_code: int | None, timeout: str = "", is_remote: bool = False) -> Crash:
     """Why a trial failed.
 
     Args:
         text: its log.
         exit_code: negative for a signal, None when it is unknown.
         timeout: which deadline ended it, if one did.
+        is_remote: it ran on another machine: a connection that was lost says nothing about the code.
     """
     end = tail(text)
-    kind, why = _reason(end.split("\n"), exit_code)
+    kind, why = _reason(end.split("\n"), exit_code, LOST if is_remote else ())
     if timeout:
         kind, why = "timeout", timeout
     return Crash(kind=kind, why=why[:300], tail=end)
 
 
-def _reason(rows: list[str], exit_code: int | None) -> tuple[CrashKind, str]:
+def _reason(rows: list[str], exit_code: int | None, first: Patterns) -> tuple[CrashKind, str]:
     """What the last lines say, unless a signal did it without a word."""
     killed = _signal(exit_code)
     for row in reversed([row for row in rows if not SURVIVED.search(row)]):
-        kind = next((kind for kind, pattern in EXPLAINING if pattern.search(row)), None)
+        kind = next((kind for kind, pattern in (*first, *EXPLAINING) if pattern.search(row)), None)
         if kind:
             return kind, row.strip().removeprefix("prepare.")
         if EXCEPTION.search(row):

@@ -10,7 +10,7 @@ from torch import nn
 
 import prepare
 from autoresearch import arena
-from autoresearch.attempt import setup, trial
+from autoresearch.attempt import layout, setup, trial
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.records import Attempt, Crash, State, Trial
 from autoresearch.repo import Repo
@@ -54,7 +54,7 @@ class Ring:
         """A trial whose submission are weights at random, and the model of `source` in this process."""
         entry = self.enter(source)
         folder = self.path(entry)
-        trial.lay_out(self.campaign, entry.commit, folder)
+        layout.lay_out(self.campaign, entry.commit, folder)
         torch.manual_seed(3)
         model = runpy.run_path(str(folder / "code" / "train.py"))["build_model"](config or CONFIG)
         prepare.write_json(folder / "submission" / "config.json", config or CONFIG)

@@ -7,6 +7,7 @@ import pytest
 from autoresearch import arena
 from autoresearch.arena import Arena, Metric
 from autoresearch.errors import BadConfig
+from autoresearch.records import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 FROZEN = ["prepare.py", "pyproject.toml", "uv.lock", "autoresearch/**/*.py"]
@@ -49,6 +50,7 @@ def test_every_key_is_read(tmp_path):
         mutable = ["solver.py", "sub/heuristic.py"]
         frozen = ["tests/**", "data/*.csv"]
         timeout_s = 60
+        columns = ["commit", "eval/acc", "artifact_mb", "status", "reasoning", "description"]
         limits = { peak_vram_mb = 8000 }
         score_command = ["{python}", "score.py", "{folder}"]
         guards = [["pytest"]]
@@ -57,8 +59,33 @@ def test_every_key_is_read(tmp_path):
         """,
     )
     assert (found.timeout_s, found.limits, found.metric.direction) == (60.0, {"peak_vram_mb": 8000.0}, "max")
+    assert found.table == ("commit", "eval/acc", "artifact_mb", "status", "reasoning", "description")
     assert (found.guards, found.sandbox.env) == ([["pytest"]], ["WANDB_MODE"])
     assert found.command[-1].format(python="p") == "{braces}"
+
+
+def test_columns_are_the_usual_ones_with_the_name_of_the_metric(tmp_path):
+    assert arena.load(tmp_path).table == COLUMNS
+    found = load(tmp_path, "metric = { name = 'accuracy' }").table
+    assert found == ("commit", "accuracy", "memory_gb", "status", "description", "reasoning")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("columns = ['commit', 'status', 'description']", "columns must name commit, val_bpb, status, description"),
+        ("columns = ['commit', 'val_bpb', 'status', 'description', 'status']", "each once but has status again"),
+        ("columns = ['commit', 'val_bpb', 'status', 'description', 'a b']", "columns.4"),
+    ],
+)
+def test_columns_that_readers_need_must_be_there(tmp_path, text, words):
+    assert words in refusal(tmp_path, text)
+
+
+def test_scores_are_unrefereed_where_the_command_itself_prints_them(tmp_path):
+    assert not arena.load(tmp_path).unrefereed
+    assert load(tmp_path, "").unrefereed
+    assert not load(tmp_path, "score_command = ['score']").unrefereed
 
 
 def test_unknown_keys_are_named_with_the_known_ones(tmp_path):

@@ -30,7 +30,7 @@ RUN_OUTPUT = {"results.tsv", "run.log", "notes.md", "notes-archive.md", "control
 RUN_OUTPUT |= {"progress.jsonl", "acks.jsonl", "manifest.json", "score.log", "play.log"}
 RUN_OUTPUT |= {"journal.jsonl", "heartbeat.json", "results/hub-queue.jsonl", "results/hub-refused.jsonl"}
 RUN_OUTPUT |= {"decisions_log.jsonl", "rollback_log.jsonl", "final_results_log.jsonl", "llm_log.jsonl"}
-OPTIONAL = {arena.NAME, ".claude/settings.json", "opencode.json"}  # a person may write them
+OPTIONAL = {arena.NAME, "launch.sh", ".claude/settings.json", "opencode.json"}  # a person may write them
 OTHER_KEYS = ["dataset", "scale", "platform", "regime", "seed", "attention", "dtype", "schedule_"]
 TEST_COMMAND = "uv run --all-extras pytest"
 
@@ -71,7 +71,7 @@ def test_named_constants_exist_in_the_code(name: str) -> None:
 def test_named_files_exist(path: Path) -> None:
     pattern = r"[\w./-]+\.(?:py|md|toml|lock|template|tsv|log|json|jsonl|sh)"
     files = {word for word in inline_code(path.read_text()) if re.fullmatch(pattern, word)} - RUN_OUTPUT - OPTIONAL
-    assert not sorted(word for word in files if not (ROOT / word).exists())
+    assert not sorted(word for word in files if not ((ROOT / word).exists() or (path.parent / word).exists()))
 
 
 @pytest.mark.parametrize("name", ["program.md", "docs/contract.md"])

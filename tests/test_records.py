@@ -50,3 +50,12 @@ def test_tree_of_errors_is_the_one_drawn():
     found = {one.__name__: str(one.exit_code) for one in vars(errors).values()
              if isinstance(one, type) and issubclass(one, errors.AutoresearchError)}  # fmt: skip
     assert drawn == found
+
+
+def test_metrics_give_numbers_by_name_and_give_way_to_what_was_measured():
+    said = Metrics(peak_vram_mb=2048.0, num_steps=5, others={"artifact_mb": "0.1", "why": "x", "far": "inf"})
+    numbers = [said.number(name) for name in ("memory_gb", "num_steps", "artifact_mb", "why", "far", "depth", "number")]
+    assert numbers == [2.0, 5.0, 0.1, None, None, None, None]
+    found = said.overruled(Metrics(peak_vram_mb=1024.0, others={"artifact_mb": "17"}))
+    assert (found.number("memory_gb"), found.number("artifact_mb"), found.num_steps) == (1.0, 17.0, 5)
+    assert Metrics().number("memory_gb") is None

@@ -16,7 +16,8 @@ METRIC = Metric(name="val_bpb")
 def score(folder, script, deadline_s=20.0):
     """Run a scorer given as a Python text."""
     command = [sys.executable, "-c", script]
-    return referee.run_scorer(command, folder, folder, {"PATH": "/bin"}, METRIC, deadline_s)
+    (folder / "code").mkdir(exist_ok=True)
+    return referee.run_scorer(command, folder, {"PATH": "/bin"}, METRIC, True, deadline_s)
 
 
 def test_scorer_gives_the_last_number(tmp_path):
@@ -31,6 +32,7 @@ def test_scorer_gives_the_last_number(tmp_path):
         ("print('val_bpb: 1'); raise SystemExit(3)", "error", "scoring: "),
         ("print('val_bpb: nan')", "error", "scoring: "),
         ("print('nothing')", "error", "scoring: nothing"),
+        ("raise ConnectionResetError('by peer')", "interrupted", "scoring: ConnectionResetError: by peer"),
         ("raise MemoryError('out of memory')", "out of memory", "scoring: "),
         ("import os; os.kill(os.getpid(), 9)", "killed", "scoring: signal 9"),
     ],
@@ -40,13 +42,20 @@ def test_scorer_without_a_number_says_why(tmp_path, script, kind, why):
     assert crash.kind == kind and crash.why.startswith(why)
 
 
+def test_scorer_here_that_lost_a_connection_failed(tmp_path):
+    script = "raise ConnectionResetError('by peer')"  # in the code of the candidate, perhaps: nothing to try again
+    (tmp_path / "code").mkdir()
+    crash = referee.run_scorer([sys.executable, "-c", script], tmp_path, {}, METRIC)
+    assert isinstance(crash, Crash) and crash.kind == "error"
+
+
 def test_scorer_has_a_deadline(tmp_path):
     crash = score(tmp_path, "import time; time.sleep(60)", 0.5)
     assert crash.kind == "timeout" and "scoring took longer" in crash.why
 
 
 def test_scorer_that_cannot_be_started_is_no_exception(tmp_path):
-    crash = referee.run_scorer(["/no/such/scorer"], tmp_path, tmp_path, {}, METRIC, 5.0)
+    crash = referee.run_scorer(["/no/such/scorer"], tmp_path, {}, METRIC)
     assert isinstance(crash, Crash) and crash.kind == "error" and "/no/such/scorer" in crash.why
 
 

@@ -172,3 +172,17 @@ def test_tail_is_short_whatever_the_log():
     assert crash == Crash(kind="error", why="last", tail=summary.tail(text))
     assert len(crash.model_dump_json()) < 1 << 15
     assert len(summary.explain("y" * 10_000_000, 1).why) <= 300
+
+
+def test_lost_connection_of_a_remote_run_says_nothing_about_the_code():
+    text = "step 1\nRuntimeError: earlier\nConnectionResetError: [Errno 104] Connection reset by peer\n"
+    assert summary.explain(text, 1).kind == "error"
+    crash = summary.explain(text, 1, is_remote=True)
+    assert (crash.kind, crash.why) == ("interrupted", "ConnectionResetError: [Errno 104] Connection reset by peer")
+    assert (
+        summary.explain("connection lost, trying again\nValueError: of the code\n", 1, is_remote=True).kind == "error"
+    )
+
+
+def test_submission_that_a_scorer_calls_invalid_is_refused():
+    assert summary.explain("Invalid: logits must be finite\n", 1).kind == "refused"

@@ -187,7 +187,7 @@ def test_try_enforces_limits_and_guards_on_a_keep(tmp_path):
     one.run("setup", "t1")
     base = one.tip()
     out = one.attempt("deep", DEPTH=6)
-    assert "discard  −0.0" in out and "note: guard" in out and one.tip() == base
+    assert "discard  guard  −0.0" in out and "note: guard" in out and one.tip() == base
     path = one.root / "train.py"
     path.write_text(path.read_text().replace("num_steps: 10", "num_steps: 11"))
     out = one.attempt("more steps", LR=0.5)

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from autoresearch import arena as arenas
@@ -13,7 +13,7 @@ from autoresearch import sandbox
 from autoresearch.arena import Arena
 from autoresearch.errors import Refused
 from autoresearch.ledger import Ledger
-from autoresearch.records import COLUMNS, Attempt, Pins, State, Status
+from autoresearch.records import Attempt, Pins, State, Status
 from autoresearch.repo import Repo
 from autoresearch.sandbox import Confinement
 from autoresearch.verdict import Noise, estimate_noise
@@ -85,8 +85,7 @@ class Campaign:
     @cached_property
     def ledger(self) -> Ledger:
         """Its records."""
-        columns = (COLUMNS[0], self.arena.metric.name, *COLUMNS[2:])
-        return Ledger(self.repo.root, self.tag, columns)
+        return Ledger(self.repo.root, self.tag, self.arena.table)
 
     @cached_property
     def pins(self) -> Pins:
@@ -120,8 +119,8 @@ class Campaign:
         return {**self.variables, **unset}
 
     def frozen_files(self) -> dict[str, str]:
-        """sha256 of every frozen file, as it lies in the working tree; the rules themselves are always frozen."""
-        patterns = [*self.arena.frozen, arenas.NAME]
+        """sha256 of every frozen file, as it lies in the working tree; so are the rules, and what they hide."""
+        patterns = [*self.arena.frozen, *self.arena.sandbox.hidden, arenas.NAME]
         paths = {path for pattern in patterns for path in self.repo.root.glob(pattern) if path.is_file()}
         return {str(path.relative_to(self.repo.root)): file_digest(path) for path in sorted(paths)}
 
@@ -253,7 +252,12 @@ def lineage(attempts: list[Attempt], champion: Attempt) -> list[Attempt]:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, in hex; empty when it is not there."""
+    """sha256 of a file, in hex; empty when it is not there. It is read once, and again when its stamp is another."""
+    return _digest(path.absolute(), file_stamp(path))
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, stamp: str) -> str:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

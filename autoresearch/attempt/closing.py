@@ -37,19 +37,22 @@ def _move_branch(campaign: Campaign, attempt: Attempt) -> None:
 
 def row_of(campaign: Campaign, attempt: Attempt) -> dict[str, str]:
     """The attempt as results.tsv tells it."""
-    scores, trials, crashed = attempt.scores(), attempt.trials, attempt.status == Status.CRASH
+    told, crashed = attempt, attempt.status == Status.CRASH
     if attempt.status == Status.BACKTRACK:  # nothing ran: the numbers are those of the attempt gone back to
-        kept = next(one for one in campaign.attempts() if one.commit == attempt.commit and one.status == Status.KEEP)
-        scores, trials = kept.scores(), kept.trials
-    memory_mb = max((one.metrics.peak_vram_mb or 0.0 for one in trials), default=0.0)
-    return {
+        told = next(one for one in campaign.attempts() if one.commit == attempt.commit and one.status == Status.KEEP)
+    scores = told.scores()
+    row = {
         "commit": attempt.commit[:7],
         campaign.arena.metric.name: f"{sum(scores) / len(scores):.6f}" if scores and not crashed else "0.000000",
-        "memory_gb": f"{0.0 if crashed else memory_mb / 1024:.1f}",
+        "memory_gb": f"{0.0 if crashed else told.most('memory_gb') or 0.0:.1f}",
         "status": str(attempt.status),
         "description": attempt.description,
         "reasoning": attempt.reasoning.hypothesis,
     }
+    for column in set(campaign.ledger.columns) - row.keys():
+        value = 0.0 if crashed else told.most(column)
+        row[column] = "" if value is None else f"{value:.6g}" if value else "0.0"
+    return {column: row[column] for column in campaign.ledger.columns}
 
 
 def append_row(campaign: Campaign, attempt: Attempt) -> None:
@@ -97,8 +100,8 @@ def outcome(attempt: Attempt) -> str:
     status = str(attempt.status or attempt.state)
     if attempt.verdict:
         decision = attempt.verdict.decision
-        line = verdict.headline(attempt.verdict)
-        return line if status == decision else f"{status}  {line.removeprefix(decision.replace('_', ' ')).lstrip()}"
+        numbers = verdict.headline(attempt.verdict).removeprefix(decision.replace("_", " ")).lstrip()
+        return "  ".join(filter(None, (status, attempt.reason, numbers)))
     crash = next((one.crash for one in attempt.trials if one.crash), None)
     if crash:
         return f"{status}  {crash.kind}: {crash.why}"

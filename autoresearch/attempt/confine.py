@@ -45,10 +45,11 @@ def of_player(campaign: Campaign, one: Trial, own: Path, variables: Mapping[str,
 
 
 def hidden(campaign: Campaign, variables: Mapping[str, str]) -> list[Path]:
-    """Not to be read wherever it lies: the repository, the cache, and packages that are held-out text."""
+    """Not to be read wherever it lies: the repository, the cache, packages that are held-out text, what rules hide."""
+    held = [path for pattern in campaign.arena.sandbox.hidden for path in campaign.repo.root.glob(pattern)]
     prepare = campaign.repo.root / "prepare.py"
-    packages = sandbox.package_files(sandbox.held_packages(prepare)) if prepare.exists() else []
-    return [campaign.repo.root, cache_of(variables), *packages]
+    names = [*campaign.arena.sandbox.packages, *(sandbox.held_packages(prepare) if prepare.exists() else ())]
+    return [campaign.repo.root, cache_of(variables), *sandbox.package_files(names), *held]
 
 
 def cache_of(variables: Mapping[str, str]) -> Path:

@@ -3,11 +3,10 @@
 Each step is on disk before the next begins, so that the same function takes up an attempt wherever it was cut off.
 """
 
-import sys
 from collections.abc import Callable
 
-from autoresearch import process, referee, signals, verdict
-from autoresearch.attempt import begin, closing, trial
+from autoresearch import arena, signals, verdict
+from autoresearch.attempt import begin, closing, rules, trial
 from autoresearch.attempt.campaign import Campaign, epochs, measurements
 from autoresearch.errors import Damaged, NoGoodTrial
 from autoresearch.records import Attempt, Crash, State, Status, Trial
@@ -50,8 +49,11 @@ def _measure(campaign: Campaign, attempt: Attempt, train: bool) -> None:
         lost_champion = next((one.crash for one in attempt.champion_trials if one.crash), None)
         judged = _judge(campaign, attempt) if attempt.scores() else None
         status = None
-        if judged and judged.decision in ("keep", "discard") and not failed:
-            status = _enforce(campaign, attempt, Status(judged.decision))
+        if judged and not failed and (found := rules.broken(campaign, attempt, judged.decision == "keep")):
+            status, attempt.reason = Status.DISCARD, found[0].reason
+            attempt.notices = [*(one.why for one in found), *attempt.notices]
+        elif judged and judged.decision in ("keep", "discard") and not failed:
+            status = Status(judged.decision)
         elif failed:
             status = Status.DISCARD if judged else Status.CRASH
             if judged:
@@ -150,47 +152,9 @@ def measured(one: Trial) -> signals.Measured:
     return signals.Measured(one.score or 0.0, 1e6 * tokens_m / seconds if seconds else 0.0)
 
 
-def _enforce(campaign: Campaign, attempt: Attempt, status: Status) -> Status:
-    """Limits and guards: what stops a keep, whatever the score."""
-    if status != Status.KEEP:
-        return status
-    for name, most in campaign.arena.limits.items():
-        values = [number_of(one, name) for one in attempt.trials]
-        found = next((value for value in values if value is None or value > most), 0.0)
-        if found is None or found > most:
-            status = Status.DISCARD
-            attempt.notices.append(f"over the limit: {name} must be at most {most:g} but is {found}")
-    for index, guard in enumerate(campaign.arena.guards):
-        if problem := _fail_of_guard(campaign, attempt, guard, f"guard-{index}.log"):
-            status = Status.DISCARD
-            attempt.notices.append(f"guard `{' '.join(guard)}` must exit 0 but {problem}")
-    return status
-
-
-def _fail_of_guard(campaign: Campaign, attempt: Attempt, guard: list[str], log: str) -> str:
-    """Why a guard does not let the attempt pass; empty when it does."""
-    folder = campaign.repo.root / attempt.trials[-1].folder
-    command = [part.format(python=sys.executable, folder=folder) for part in guard]
-    env = process.environment(campaign.variables, {process.MARK: str(folder)}, campaign.arena.sandbox.env)
-    try:
-        launch = process.Launch(command, folder / "code", env, folder / log)
-    except OSError as error:
-        return f"could not be started: {error}"
-    ended = launch.wait([process.Deadline("it", referee.SCORING_S)])
-    return ended.timeout or (f"exited {ended.exit_code}; see {folder / log}" if ended.exit_code else "")
-
-
-def number_of(one: Trial, name: str) -> float | None:
-    """A number of a trial's summary."""
-    value = getattr(one.metrics, name, None)
-    try:
-        return float(value if value is not None else one.metrics.others[name])
-    except (KeyError, ValueError):
-        return None
-
-
 def heal(campaign: Campaign, attempt: Attempt) -> None:
     """Finish the trials that were under way when the supervisor died: end their processes, score what they saved."""
+    was = attempt.state
     for one in (*attempt.trials, *attempt.champion_trials):
         if one.score is not None or one.crash:
             continue
@@ -198,18 +162,17 @@ def heal(campaign: Campaign, attempt: Attempt) -> None:
         if one.pid is None:
             one.crash = Crash(kind="interrupted", why="the supervisor was ended before the trial began")
         else:
-            trial.settle(campaign, one)
+            trial.settle(campaign, one, lambda: trial.save_scored(attempt, campaign.record))
         found = f"scored what it had saved, {one.score:.6f}" if one.score is not None else "nothing to score"
-        attempt.notices.append(f"cut off while {attempt.state}; {found}")
-        attempt.state = State.SCORED
-        campaign.record(attempt)
+        attempt.notices.append(f"cut off while {was}; {found}")
+        trial.save_scored(attempt, campaign.record)
 
 
 def measure_baseline(campaign: Campaign, attempt: Attempt, num_runs: int, now: Callable[[], str]) -> None:
     """Run the unchanged files until there are `num_runs` scores, then close the record.
 
     Raises:
-        NoGoodTrial: a run gave no score; says why.
+        NoGoodTrial: a run gave no score, or the files break a limit or a guard; says why.
     """
     heal(campaign, attempt)
     while len(attempt.scores()) < num_runs:
@@ -221,8 +184,15 @@ def measure_baseline(campaign: Campaign, attempt: Attempt, num_runs: int, now: C
             raise NoGoodTrial(
                 f"the baseline gave no score: {one.crash.kind}, {one.crash.why}\n{one.crash.tail}\n"
                 f"log: {one.folder}/run.log; mend the machine and run `setup {campaign.tag}` again, "
-                "or mend and commit train.py on the branch you came from and begin with a new tag"
+                "or mend and commit the files on the branch you came from and begin with a new tag"
             )
+    if found := rules.broken(campaign, attempt, is_to_be_kept=True):
+        raise NoGoodTrial(
+            f"the baseline breaks the rules of {arena.NAME}: {'; '.join(one.why for one in found)}; mend those, or the "
+            "files, on the branch you came from and begin with a new tag"
+        )
+    if campaign.arena.unrefereed:
+        attempt.notices.append(f"unrefereed: a score is what the command prints; {arena.NAME} names no score_command")
     if notice := signals.uneven([measured(one) for one in attempt.trials if one.score is not None]):
         attempt.notices.append(notice)
     attempt.state = State.DECIDED

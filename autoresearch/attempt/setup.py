@@ -154,6 +154,12 @@ def fix_pins(campaign: Campaign, commit: str, foreign: Sequence[str] = ()) -> No
     if missing := [path for path in campaign.arena.mutable if path not in tracked]:
         raise Refused(f"{', '.join(missing)} must be in commit {commit[:7]}, for attempts change it; `git add` it")
     campaign.check_confinement(foreign)
+    rules, root = campaign.arena, campaign.repo.root
+    named = [*(() if rules.own else rules.frozen), *rules.sandbox.hidden]
+    if empty := [pattern for pattern in named if not any(path.is_file() for path in root.glob(pattern))]:
+        raise Refused(
+            f"{', '.join(empty)} of {arena.NAME} must match a file but none is there; make it, or mend the rule"
+        )
     frozen = campaign.frozen_files()
     identity = find_identity(campaign) if campaign.arena.own else {}
     tokens = {}

@@ -3,50 +3,21 @@
 import contextlib
 import json
 import math
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from autoresearch import process, referee, sandbox, summary
-from autoresearch.attempt import confine, stamps
+from autoresearch.attempt import confine, layout, stamps
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.attempt.stamps import Stamps
 from autoresearch.errors import Refused
 from autoresearch.process import Deadline, Launch
-from autoresearch.records import Attempt, Crash, State, Trial
+from autoresearch.records import RUN_SECONDS, Attempt, Crash, Metrics, State, Trial
 from autoresearch.sandbox import files
 
 START_UP_S = 240.0
 GRACE_S = 60.0
-LEDGER = {"results", "results.tsv", "notes.md", "notes-archive.md"}  # no business of a trial
-NEEDED = ("train.py", "prepare.py")
-
-
-def lay_out(campaign: Campaign, commit: str, folder: Path) -> Path:
-    """Fill `code/` of a new trial folder with the files of a commit; returns where the command runs.
-
-    This repository's trials get train.py and prepare.py alone; those of another arena every tracked file, and links to
-    what lies untracked beside them (data, mostly).
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    code = folder / "code"
-    code.mkdir(parents=True)
-    paths = list(NEEDED) if campaign.arena.own else []
-    campaign.repo.export(commit, paths, code)
-    if not campaign.arena.own:
-        for entry in campaign.repo.root.iterdir():
-            if not entry.name.startswith(".") and entry.name not in LEDGER and not (code / entry.name).exists():
-                (code / entry.name).symlink_to(entry)
-    return code
-
-
-def lay_again(campaign: Campaign, trial: Trial) -> None:
-    """Put pristine files in the place of a trial's code, which it may have changed, before the player imports it."""
-    code = campaign.repo.root / trial.folder / "code"
-    files.remove(code)
-    code.mkdir()
-    campaign.repo.export(trial.commit, list(NEEDED), code)
 
 
 def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Attempt], None]) -> None:
@@ -59,7 +30,7 @@ def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Atte
     """
     folder, clock = campaign.repo.root / trial.folder, Stamps()
     try:
-        launch = start(campaign, trial, lay_out(campaign, trial.commit, folder), clock)
+        launch = start(campaign, trial, layout.lay_out(campaign, trial.commit, folder), clock)
     except (FileNotFoundError, PermissionError) as error:
         trial.crash = Crash(kind="error", why=f"could not be started: {error}")
         save(attempt)
@@ -81,7 +52,7 @@ def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Atte
         if ended.timeout:
             trial.crash = summary.explain(read_log(folder), ended.exit_code, ended.timeout)
         save(attempt)  # from here on only the score is missing, and healing finds it
-        settle(campaign, trial)
+        settle(campaign, trial, lambda: save_scored(attempt, save))
         trial.seconds = round(launch.age_s(), 2)
     except KeyboardInterrupt:
         launch.stop()
@@ -91,6 +62,11 @@ def run(campaign: Campaign, attempt: Attempt, trial: Trial, save: Callable[[Atte
     except BaseException:
         launch.stop()
         raise
+    save_scored(attempt, save)
+
+
+def save_scored(attempt: Attempt, save: Callable[[Attempt], None]) -> None:
+    """Write down that a trial has its score, or none."""
     attempt.state = State.SCORED
     save(attempt)
 
@@ -102,26 +78,30 @@ def start(campaign: Campaign, trial: Trial, code: Path, clock: Stamps) -> Launch
     seat = confine.of_trial(campaign, code.parent, variables)
     trial.sealed, trial.network = seat.confinement.kind, seat.confinement.network
     command = sandbox.command(seat.confinement, seat.view, command_of(campaign))
-    return Launch(command, code, seat.view.env, code.parent / "run.log", [inherited])
+    launch = Launch(command, code, seat.view.env, code.parent / "run.log", [inherited])
+    if seat.confinement.kind == "remote":
+        launch.grace_s = process.REMOTE_GRACE_S
+    return launch
 
 
-def settle(campaign: Campaign, trial: Trial) -> None:
+def settle(campaign: Campaign, trial: Trial, save: Callable[[], None]) -> None:
     """Read the log of a trial that has ended and score it, or say why there is no score, in place.
 
-    The clock of a trial whose exit code nobody saw, because the supervisor died first, was not watched to its end; in
-    another arena such a trial counts as trained if it saved a submission.
+    A trial whose exit code nobody saw, because the supervisor died first, was not watched to its end and has no score.
+
+    Args:
+        save: puts the record on disk, which the log is added to only after, so that it is never read with its addition.
     """
     folder = campaign.repo.root / trial.folder
     text = read_log(folder)
     trial.metrics = summary.parse(text)
-    has_saved = (folder / "submission" / "config.json").exists()
     if trial.crash:
         return
-    if trial.exit_code is None and (campaign.arena.own or not has_saved):
+    if trial.exit_code is None:
         why = "the supervisor was ended before the trial was"
         trial.crash = Crash(kind="interrupted", why=why, tail=summary.tail(text))
     elif trial.exit_code:
-        trial.crash = summary.explain(text, trial.exit_code)
+        trial.crash = summary.explain(text, trial.exit_code, is_remote=trial.sealed == "remote")
     elif campaign.arena.own and (ran_in := trial.metrics.others.get("regime", "")) not in ("", campaign.pins.regime):
         why = f"ran in regime {ran_in} but the tag's is {campaign.pins.regime}: another device, data or lock file?"
         trial.crash = Crash(kind="refused", why=why, tail=summary.tail(text))
@@ -130,9 +110,18 @@ def settle(campaign: Campaign, trial: Trial) -> None:
     elif isinstance(result := score_of(campaign, trial, text), Crash):
         trial.crash = result
     else:
-        trial.score = result
-        if campaign.arena.own or campaign.arena.score_command:
-            files.append(folder / "run.log", f"\n{campaign.arena.metric.name}: {result:.6f}\n")
+        trial.score, told = result, ""
+        if campaign.arena.score_command:  # what the scorer measured counts, whatever the run said of itself
+            scored = files.read_text(folder / "score.log")
+            trial.metrics = trial.metrics.overruled(summary.parse(f"---\n{scored}"))
+            told = f"{summary.tail(scored)}\n"
+        if not campaign.arena.own:  # by the clock here, whatever the run said of itself
+            measured = Metrics(others={RUN_SECONDS: f"{trial.seconds:.2f}"})
+            trial.metrics = trial.metrics.overruled(measured)
+        trial.unrefereed = campaign.arena.unrefereed
+        save()
+        if not trial.unrefereed:
+            files.append(folder / "run.log", f"\n{told}{campaign.arena.metric.name}: {result:.6f}\n")
             files.write(folder / "score.json", json.dumps({campaign.arena.metric.name: result}) + "\n")
 
 
@@ -156,7 +145,8 @@ def start_up_s(campaign: Campaign) -> float:
 def end_remains(campaign: Campaign, trial: Trial) -> None:
     """End what is left of a trial whose supervisor is gone."""
     folder = campaign.repo.root / trial.folder
-    process.end_group(trial.pid or 0, trial.pid_started or "", str(folder))  # 0: by its mark alone
+    grace_s = process.REMOTE_GRACE_S if trial.sealed == "remote" else process.GRACE_S
+    process.end_group(trial.pid or 0, trial.pid_started or "", str(folder), grace_s)  # 0: by its mark alone
     process.end_group(0, "", referee.mark_of(folder))
 
 
@@ -164,24 +154,32 @@ def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") ->
     """The metric of a finished trial: by the referee here, by its own command or log in another arena."""
     arena, folder = campaign.arena, campaign.repo.root / trial.folder
     variables = environment_of(campaign, trial, folder)
+    if arena.unrefereed:
+        value = arena.metric.find(text)
+        if value is None or not math.isfinite(value):
+            return Crash(kind="error", why=f"the log has no finite {arena.metric.name}", tail=summary.tail(text))
+        return value
+    if crash := pins_crash(campaign):
+        return crash
+    layout.lay_again(campaign, trial)
     if arena.score_command:
         command = [part.format(python=sys.executable, folder=folder) for part in arena.score_command]
-        return referee.run_scorer(command, folder / "code", folder, variables, arena.metric, referee.SCORING_S)
-    if arena.own:
-        try:
-            campaign.check_pins()
-        except Refused as error:
-            return Crash(kind="refused", why=f"changed while the trial ran: {error}"[:300])
-        lay_again(campaign, trial)
-        if (found := confine.of_scoring(campaign, trial)).kind == "open":
-            trial.sealed, trial.network = found.kind, found.network
-        return referee.score(
-            campaign.repo.root, folder, variables, lambda own: confine.of_player(campaign, trial, own, variables), split
-        )
-    value = arena.metric.find(text)
-    if value is None or not math.isfinite(value):
-        return Crash(kind="error", why=f"the log has no finite {arena.metric.name}", tail=summary.tail(text))
-    return value
+        found = referee.run_scorer(command, folder, variables, arena.metric, trial.sealed == "remote")
+        return pins_crash(campaign) or found  # what it read is what was pinned, before and after
+    if (seat := confine.of_scoring(campaign, trial)).kind == "open":
+        trial.sealed, trial.network = seat.kind, seat.network
+    return referee.score(
+        campaign.repo.root, folder, variables, lambda own: confine.of_player(campaign, trial, own, variables), split
+    )
+
+
+def pins_crash(campaign: Campaign) -> Crash | None:
+    """Why nothing is to be scored: what is pinned is not what it was."""
+    try:
+        campaign.check_pins()
+    except Refused as error:
+        return Crash(kind="refused", why=f"changed while the trial ran: {error}"[:300])
+    return None
 
 
 def command_of(campaign: Campaign) -> list[str]:

@@ -63,6 +63,7 @@ def measure(campaign: Campaign, attempt: Attempt, num_runs: int, partner: sharin
     print(f"baseline {campaign.arena.metric.name}: {scores}; noise of one run {noise.sigma:.5f}")
     for notice in attempt.notices:
         print(f"note: {notice}")
-    print('next: edit train.py, then `uv run -m autoresearch try -m "what changed" --hypothesis "why"`')
+    files = ", ".join(campaign.arena.mutable)
+    print(f'next: edit {files}, then `uv run -m autoresearch try -m "what changed" --hypothesis "why"`')
     if partner:
         partner.tell()

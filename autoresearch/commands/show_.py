@@ -32,6 +32,7 @@ def main(
     for one in (*attempt.trials, *attempt.champion_trials):
         what = "champion again" if one.commit != attempt.commit else "run"
         said = one.crash.why if one.crash else "no score yet" if one.score is None else f"{one.score:.6f}"
+        said += ", unrefereed" if one.unrefereed else ""
         print(f"{what}, seed {one.seed}: {said}")
         facts = one.metrics.model_dump(exclude={"others"}, exclude_none=True)
         if facts:

@@ -52,7 +52,9 @@ def collect(found: Found, is_alive: bool) -> list[Entry]:
     Args:
         is_alive: whether some process is at it; an attempt without a verdict is `cut off` otherwise.
     """
-    placed = [((one.id, 0, 0), _of_attempt(one, is_alive)) for one in found.attempts]
+    named = dict.fromkeys(name for row in found.rows if not row.damage for name in row.values)
+    columns = [name for name in named if name not in (*OWN_COLUMNS, found.source.metric, "memory_gb")]
+    placed = [((one.id, 0, 0), _of_attempt(one, columns, is_alive)) for one in found.attempts]
     lost = {number: text.line(f"the record cannot be read: {why}", 400) for number, why in found.broken.items()}
     numbers: dict[tuple[str, str], deque[int]] = {}
     for one in found.attempts:
@@ -80,11 +82,12 @@ def _of_broken(number: int, why: str) -> Entry:
     return Entry(0, f"{number:04d}", "damaged", "damaged", "its record cannot be read", damage=why)
 
 
-def _of_attempt(attempt: Attempt, is_alive: bool) -> Entry:
+def _of_attempt(attempt: Attempt, columns: list[str], is_alive: bool) -> Entry:
     is_open = attempt.state in (State.STARTED, State.RUNNING, State.SCORED)
     kind = ("running" if is_alive else "cut off") if is_open else str(attempt.status)
     scores = [score for score in attempt.scores() if is_sane(score)]
-    memory_mb = max((one.metrics.peak_vram_mb or 0.0 for one in attempt.trials), default=0.0)
+    memory_gb = attempt.most("memory_gb")
+    cells = {name: f"{value:.6g}" for name in columns if (value := attempt.most(name)) is not None}
     found, change = attempt.verdict, ""
     if found:
         scale = found.standard_error
@@ -99,7 +102,7 @@ def _of_attempt(attempt: Attempt, is_alive: bool) -> Entry:
         change=change,
         commit=attempt.commit[:12],
         attempt=attempt,
-        cells={"memory_gb": f"{memory_mb / 1024:.1f}"} if memory_mb else {},
+        cells=cells | ({"memory_gb": f"{memory_gb:.1f}"} if memory_gb else {}),
     )
 
 

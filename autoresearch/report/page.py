@@ -153,6 +153,8 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         told |= found.pins.settings
         told["frozen files"] = f"{len(found.pins.frozen)}, pinned by their digests"
         told["baseline commit"] = found.pins.baseline[:12]
+    if champion and any(one.unrefereed for one in champion.trials):
+        told["scores"] = "unrefereed: what the runs themselves printed"
     if story.noise:
         repeats = story.noise.degrees_of_freedom
         told["noise of one run"] = f"{story.noise.sigma:.2g} (standard deviation, {repeats:.0f} degrees of freedom)"

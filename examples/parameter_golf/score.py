@@ -1,0 +1,229 @@
+"""Scores a submission of parameter golf: bits per byte of the weights as they come out of the artifact, and its size.
+
+`uv run score.py [TRIAL_FOLDER]`. The candidate's code runs in two players, processes of their own that see token
+numbers and answer with logits; this process computes everything else. One player sees the text, the other sees it up
+to a random place in each row and noise behind that: there both must say the same, which a model that looks ahead or
+learns from what it is scored on cannot. What this does not cover: docs/arenas.md.
+"""
+
+import argparse
+import importlib.util
+import math
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from artifact import Invalid, pack, read_weights, unpack
+from shards import count_bytes, read_pieces, read_shards
+
+# the real challenge: fineweb10B_sp1024/fineweb, fineweb_1024_bpe, 1024 and 256
+SHARDS = "data/datasets/stdlib_sp512/*_val_*.bin"
+TOKENIZER = "data/tokenizers/stdlib_512_bpe.model"
+ROW_TOKENS = 128
+BATCH_ROWS = 64
+CODE = ("train_gpt.py",)  # everything that a player needs to have the model back, counted in bytes
+LIMIT_BYTES = 16_000_000
+HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
+"""Whose text is the small validation text: players do not see them."""
+OWN = (__file__, *(str(Path(__file__).with_name(name)) for name in ("artifact.py", "shards.py")))
+LARGEST_GAP, MEAN_GAP = 0.02, 0.001
+"""How far the two players may be apart, in nats of the target: anywhere, and on average where it is new to both."""
+
+
+# --- the two players
+
+
+class Player:
+    """A process that has the candidate's model and is asked for logits."""
+
+    def __init__(self, folder: Path, artifact: bytes, name: str, is_open: bool = False) -> None:
+        self.folder, self.name = folder / name, name
+        self.folder.mkdir()
+        (self.folder / "artifact.bin").write_bytes(artifact)
+        for path in (*CODE, *OWN):
+            shutil.copy(path, self.folder)
+        command = [sys.executable, "-E", "-s", str(self.folder / Path(__file__).name), "--play"]
+        command, env, self.sealed = confine(self.folder, command)
+        if self.sealed == "open" and not is_open:
+            raise Invalid(
+                "players must be confined but nothing here can; `doctor` says why, --open scores all the same"
+            )
+        with open(folder / f"{name}.log", "wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
+
+    def ask(self, rows: np.ndarray) -> None:
+        """Send rows (B, T)."""
+        try:
+            self.process.stdin.write(struct.pack("<II", *rows.shape) + rows.astype("<i4").tobytes())
+            self.process.stdin.flush()
+        except OSError:
+            pass  # `answer` says why
+
+    def answer(self, targets: torch.Tensor, num_pieces: int) -> torch.Tensor:
+        """Log-probabilities of targets (B, T), made of whatever logits it sends, so that those of all sum to one."""
+        shape = (*targets.shape, num_pieces)
+        data = self.process.stdout.read(4 * math.prod(shape))
+        if len(data) < 4 * math.prod(shape):
+            self.process.wait()
+            log = (self.folder.parent / f"{self.name}.log").read_text(errors="replace")
+            raise SystemExit(f"{log[-4000:]}\nthe player must answer every batch but ended (see above)")
+        logits = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
+        if not torch.isfinite(logits).all():
+            raise Invalid("logits must be finite")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        said = torch.log_softmax(logits.to(device, torch.float64), dim=-1)
+        return said.gather(-1, targets[..., None].to(device))[..., 0].cpu()
+
+    def __enter__(self) -> "Player":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def confine(folder: Path, command: list[str]) -> tuple[list[str], dict[str, str], str]:
+    """The command line, environment and kind of what confines a player; `open` without the tooling beside this file."""
+    kept = ("PATH", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    try:
+        from autoresearch import sandbox
+    except ImportError:
+        return command, env, "open"
+    found = sandbox.find()
+    if found.kind == "open":
+        return command, env, "open"
+    compiled = folder / "compiled"
+    compiled.mkdir()
+    view = sandbox.view(folder, compiled, [], [Path.cwd(), *sandbox.package_files(HELD_PACKAGES)], env)
+    return sandbox.command(found, view, command), dict(view.env), found.kind
+
+
+def play() -> None:
+    """Be a player: the model of this folder, token numbers in, logits out."""
+    answers, questions = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
+    os.dup2(2, 1)  # what the candidate prints is no answer
+    spec = importlib.util.spec_from_file_location("train_gpt", CODE[0])
+    assert spec and spec.loader
+    candidate = importlib.util.module_from_spec(spec)
+    sys.modules["train_gpt"] = candidate
+    spec.loader.exec_module(candidate)
+    model = candidate.build_model()
+    weights = unpack(Path("artifact.bin").read_bytes())
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).eval()
+    while head := questions.read(8):
+        shape = struct.unpack("<II", head)
+        rows = torch.from_numpy(np.frombuffer(questions.read(4 * math.prod(shape)), "<i4").reshape(shape).copy())
+        with torch.inference_mode():
+            logits = model(rows.long().to(device)).float().cpu().contiguous()
+        answers.write(logits.numpy().tobytes())
+        answers.flush()
+
+
+# --- the score
+
+
+def batches_of(tokens: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows with their targets (B, T + 1), each target in exactly one of them; the last row may be short."""
+    num_rows = (len(tokens) - 1) // ROW_TOKENS
+    for first in range(0, num_rows, BATCH_ROWS):
+        begins = np.arange(first, min(first + BATCH_ROWS, num_rows))[:, None] * ROW_TOKENS
+        yield tokens[begins + np.arange(ROW_TOKENS + 1)]
+    if (rest := tokens[num_rows * ROW_TOKENS :]).size > 1:
+        yield rest[None]
+
+
+def blinded(rows: np.ndarray, num_pieces: int, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (B, T) with noise behind a random place in each, and how many places (B, 1) are as they were."""
+    num_seen = chance.integers(1, rows.shape[1] + 1, size=(len(rows), 1))
+    noise = chance.integers(num_pieces, size=rows.shape)
+    return np.where(np.arange(rows.shape[1]) < num_seen, rows, noise), num_seen
+
+
+def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: int) -> float:
+    """Nats of all targets.
+
+    Raises:
+        Invalid: the players disagree about a target that neither has been shown.
+    """
+    chance = np.random.default_rng()  # nobody can know the places
+    loss, gaps, new = 0.0, [], []
+    for rows in batches_of(tokens):
+        inputs, targets = rows[:, :-1], torch.from_numpy(rows[:, 1:].copy())
+        noisy, num_seen = blinded(inputs, num_pieces, chance)
+        seeing.ask(inputs)
+        blind.ask(noisy)
+        said, again = (one.answer(targets, num_pieces) for one in (seeing, blind))
+        loss -= float(said.sum())
+        gap, last = (said - again).abs(), torch.from_numpy(num_seen) - 1
+        gaps.append(gap[torch.arange(gap.shape[1]) <= last].max())
+        new.append(gap.gather(1, last))  # the target of the last place that was seen is shown to neither
+    largest, mean = float(max(gaps)), float(torch.cat(new).mean())
+    if largest > LARGEST_GAP or mean > MEAN_GAP:
+        raise Invalid(
+            "logits must follow from the tokens before them alone but where others follow they are up to "
+            f"{largest:.4f} nats off, {mean:.4f} on average"
+        )
+    return loss
+
+
+def score(folder: Path, is_open: bool = False) -> dict[str, object]:
+    """Everything that is said of a submission.
+
+    Args:
+        is_open: a person said that players may run unconfined, where they can read the text that they are asked about.
+    """
+    weights = read_weights(folder / "submission" / "weights.npz")
+    artifact = pack(weights)
+    num_code = sum(Path(path).stat().st_size for path in CODE)
+    num_bytes = num_code + len(artifact)
+    pieces, tokens = read_pieces(Path(TOKENIZER)), read_shards(SHARDS).astype(np.int64)
+    with (
+        tempfile.TemporaryDirectory(prefix="players-") as name,
+        Player(Path(name), artifact, "seeing", is_open) as seeing,
+        Player(Path(name), artifact, "blind", is_open) as blind,
+    ):
+        loss = total_loss(seeing, blind, tokens, len(pieces))
+    num_targets, num_text = len(tokens) - 1, count_bytes(pieces, tokens)
+    val_loss, val_bpb = loss / num_targets, loss / math.log(2) / num_text
+    return {
+        "val_bpb": f"{val_bpb:.6f}",
+        "final_int8_zlib_roundtrip": f"val_loss {val_loss:.6f}, val_bpb {val_bpb:.6f}, {num_bytes} bytes",
+        "model_params": sum(one.size for one in weights.values()),
+        "code_bytes": num_code,
+        "artifact_bytes": num_bytes,
+        "artifact_mb": num_bytes / 1e6,
+        "within_16mb": "yes" if num_bytes < LIMIT_BYTES else "no",
+        "scored_tokens": num_targets,
+        "scored_bytes": num_text,
+        "players": seeing.sealed,
+    }
+
+
+def main() -> None:
+    """Score a trial folder, or be a player."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/manual"))
+    parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--open", action="store_true", help="score though nothing confines the players")
+    asked = parser.parse_args()
+    if asked.play:
+        play()
+        return
+    print("---", *(f"{name}: {value}" for name, value in score(asked.folder, asked.open).items()), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
