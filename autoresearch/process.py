@@ -28,8 +28,7 @@ MARK = "AUTORESEARCH_TRIAL_DIR"  # in the environment of every process of a tria
 PROC = Path("/proc")
 GRACE_S = 5.0
 REMOTE_GRACE_S = 30.0  # of a client, which has to stop the work on the other machine when it is asked to end
-HEAD_BYTES = 8 << 20
-TAIL_BYTES = 1 << 20
+HEAD_BYTES, TAIL_BYTES = 8 << 20, 1 << 20  # of a log
 PIPE_BYTES = 1 << 20  # what a pipe can hold at most
 
 
