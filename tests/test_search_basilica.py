@@ -41,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     executor.client.base_url = str(tmp_path)
     yield Run(executor, tmp_path)
     for deployment in executor.client.deployments.values():
-        deployment.process.kill()
+        deployment.take_away()
     for name in [one for one in sys.modules if one.partition(".")[0] == "basilica"]:
         del sys.modules[name]  # others ask whether it is installed
 

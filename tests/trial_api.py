@@ -64,6 +64,8 @@ class TrialApi:
     posted: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of POST."""
     orders: dict[str, Order] = field(default_factory=dict)
+    begun: list[Order] = field(default_factory=list)
+    """All of them, those that a test makes it forget too."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     executor: CommandExecutor = field(
         default_factory=lambda: CommandExecutor(Config.model_validate({"target": {"train_cmd": ["true"]}}), Spans(), {})
@@ -83,8 +85,9 @@ class TrialApi:
         }  # fmt: skip
         commands, env = ((sys.executable, "-S", "train.py"),), process.environment(VARIABLES, variables)
         self.orders[name] = order = Order(
-            len(self.orders), folder, self.cwd, commands, env, variables, body["params"], body["timeout_s"]
+            len(self.begun), folder, self.cwd, commands, env, variables, body["params"], body["timeout_s"]
         )
+        self.begun.append(order)
         self.executor.submit(order, lambda number, outcome: self.outcomes.__setitem__(name, outcome))
         return name
 
@@ -177,7 +180,7 @@ def trial_api(folder: Path) -> Iterator[TrialApi]:
     try:
         yield api
     finally:
-        for order in api.orders.values():
+        for order in api.begun:
             api.executor.stop(order.number, hard=True)
         server.shutdown()
         server.server_close()

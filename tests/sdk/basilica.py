@@ -2,11 +2,12 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any
+
+from autoresearch.process import end_group, start_time
 
 PATHS = ("PATH", "HOME", "LANG", "TMPDIR")
 
@@ -61,6 +62,10 @@ class Deployment:
     url: str
     process: "subprocess.Popen[bytes]"
     state: str = "Running"
+
+    def take_away(self) -> None:
+        """End the container, and with it all that runs there."""
+        end_group(self.process.pid, start_time(self.process.pid), "", grace_s=0)
 
     def status(self) -> DeploymentStatus:
         return DeploymentStatus(self.state, "no such image" if self.state == "Failed" else None)
@@ -118,5 +123,5 @@ class BasilicaClient:
         if not (gone := self.deployments.pop(instance_name, None)):
             raise BasilicaError("no such deployment")
         self.deleted.append(instance_name)
-        os.killpg(gone.process.pid, signal.SIGKILL)
+        gone.take_away()
         gone.process.wait()
