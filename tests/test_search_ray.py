@@ -131,8 +131,12 @@ class TestRayExecutor(ExecutorContract):
 @pytest.mark.slow
 def test_ray_node_that_is_killed_costs_no_result(cluster: Any, tmp_path: Path) -> None:
     doomed = cluster.add_node(num_cpus=2)
+    gone = tmp_path / "gone"
+    halt = (
+        f"import pathlib\nwhile params['x'] > 7 and not pathlib.Path({str(gone)!r}).exists():\n    time.sleep(0.02)\n"
+    )
     target = Target(tmp_path).write(
-        SLOW,
+        SLOW + halt,
         target={"type": "ray", "address": cluster.address},
         policy={"params": {"x": list(range(16))}},
         controller={"parallel": {"enabled": True, "max_concurrency": 4}},
@@ -142,9 +146,10 @@ def test_ray_node_that_is_killed_costs_no_result(cluster: Any, tmp_path: Path) -
     with target.opened() as campaign:
 
         def kill_in_the_middle() -> None:
-            wait_for(lambda: len(campaign.journal.over) >= 6, 120)
+            wait_for(lambda: len(campaign.journal.over) >= 8, 120)  # all that runs now waits for the node's end
             killed.extend(wait_for(lambda: on_node(raylet, tmp_path)))
             cluster.remove_node(doomed, allow_graceful=False)
+            gone.touch()
 
         killer = threading.Thread(target=kill_in_the_middle)
         killer.start()

@@ -81,7 +81,7 @@ def test_compare_verb_prints_tracks_contrasts_and_confirmed_plans(home):
     done = run_autoresearch(home, "steer", "compare", "a", "b")
     assert done.returncode == 0, done.stderr
     assert "llm against none: -0.05000, better in 1 of 1 seeds" in done.stdout
-    assert "b none: peak 0.003" in done.stdout and "over 3 runs" in done.stdout
+    assert "b none: peak 0.003" in done.stdout and "3 of 3 runs came through" in done.stdout
     facts = json.loads(run_autoresearch(home, "steer", "compare", "a", "b", "--json").stdout)
     assert [one["best"] for one in facts["tracks"]] == [1.3, 1.35, 1.33]
 

@@ -125,7 +125,8 @@ def test_rollback_into_the_warmup_has_the_rate_of_the_plan(desk: Desk) -> None:
 def test_crash_early_in_the_warmup_leaves_a_round_that_ends_well(desk: Desk) -> None:
     desk.settings = {"warmup_steps": 50}
     final = desk.run(mode="nan", at=3)
-    assert (final.status, final.num_rollbacks) == ("ok", 1) and max(desk.rates()[4:]) == pytest.approx(0.5)
+    again = [one["step"] for one in desk.rows("trace.jsonl")].index(0, 1)  # a fast trainer went on before it was ended
+    assert (final.status, final.num_rollbacks) == ("ok", 1) and max(desk.rates()[again:]) == pytest.approx(0.5)
 
 
 class Seeing:
@@ -170,7 +171,8 @@ def test_seconds_end_a_round_decayed_whatever_the_pace(desk: Desk) -> None:
     assert (final.status, final.num_rollbacks) == ("ok", 1)
     rows = desk.rows("trace.jsonl")
     assert rows[-1]["p"] > 0.95 and desk.rates()[-1] < 0.1
-    assert [row["p"] for row in rows] == sorted(row["p"] for row in rows), "time is not given back"
+    back = max(before["p"] - row["p"] for before, row in pairwise(rows))
+    assert back < 0.01, "time is not given back, but for what passed since the last report"
 
 
 def test_loss_that_is_not_finite_stops_the_trainer_at_once(desk: Desk) -> None:

@@ -19,7 +19,7 @@ BUDGET_S = float(os.environ["AUTORESEARCH_TIME_BUDGET"])
 PERIOD = int(os.environ["AUTORESEARCH_CHECKPOINT_STEPS"])
 SEED = int(os.environ["AUTORESEARCH_SEED"])
 BASE_LR = 0.02
-HABITS: dict[str, Any] = {"pace_s": 0.001, "mode": "fine", "at": 0, "limit": 10.0, "times": 1, "saves": True}
+HABITS: dict[str, Any] = {"pace_s": 0.005, "mode": "fine", "at": 0, "limit": 10.0, "times": 1, "saves": True}
 HABITS |= json.loads(Path(sys.argv[1]).read_text())
 
 
