@@ -42,8 +42,8 @@ INIT_SCALE = 0.68  # standard deviation of the initial matrices, in width**-0.5
 X0_INIT = 0.05  # how much of the first layer's input every layer receives, at the start
 
 # Optimization
-TOTAL_BATCH_SIZE = 2**18  # tokens per update
-DEVICE_BATCH_SIZE = 64  # rows per forward pass; halved until it fits into the memory
+TOTAL_BATCH_SIZE = 2**18  # tokens per update; range: 131072..1048576
+DEVICE_BATCH_SIZE = 64  # rows per forward pass; halved until it fits into the memory; range: none
 EMBEDDING_LR = 0.8  # AdamW: all embeddings; for width 768, as the other AdamW rates
 UNEMBEDDING_LR = 0.006  # AdamW: the matrix that makes the logits
 MATRIX_LR = 0.04  # Muon: all other matrices
@@ -68,15 +68,15 @@ if SCALE == "cpu":
     HEAD_DIM = 64  # range: none
     ROPE_BASE = 10_000
     COPY_ORDERS = 2
-    TOTAL_BATCH_SIZE = 2**11
-    DEVICE_BATCH_SIZE = 4
+    TOTAL_BATCH_SIZE = 2**11  # range: 2048..8192
+    DEVICE_BATCH_SIZE = 4  # range: none
     MUON_STEPS = 3  # range: none
 elif SCALE == "tiny":
     DEPTH = 2
     ASPECT_RATIO = 32
     HEAD_DIM = 32  # range: none
-    TOTAL_BATCH_SIZE = 2**10
-    DEVICE_BATCH_SIZE = 16
+    TOTAL_BATCH_SIZE = 2**10  # range: 1024..4096
+    DEVICE_BATCH_SIZE = 16  # range: none
     MUON_STEPS = 3  # range: none
 
 # Around the run

@@ -39,7 +39,7 @@ def parse(text: str) -> Metrics:
         if colon and KEY.fullmatch(key):
             pairs[key] = value.strip()
     names = Metrics.model_fields.keys() - {"others"}
-    known = {name: number for name in names if (number := _number(pairs.pop(name, ""))) is not None}
+    known = {name: found for name in names if (found := number(pairs.pop(name, ""))) is not None}
     for name in ("num_steps", "depth"):
         if name in known:
             known[name] = int(known[name])
@@ -47,7 +47,8 @@ def parse(text: str) -> Metrics:
     return Metrics.model_validate({**known, "others": others})
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
+    """A finite number that a text spells; None where it spells none."""
     try:
         value = float(text)
     except ValueError:

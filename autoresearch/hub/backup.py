@@ -21,6 +21,7 @@ from autoresearch.hub.folder import DATABASE, INCOMING, REPOSITORY
 from autoresearch.hub.store import Database, commits
 from autoresearch.hub.store.database import stamp
 from autoresearch.repo.bare import Bare
+from autoresearch.repo.quarantine import flush
 
 FORMAT = 1
 ABOUT, BUNDLE = "backup.json", "commits.bundle"
@@ -48,7 +49,7 @@ def write(db: Database, bare: Bare, path: Path, now: int) -> dict[str, Any]:
         (folder / "trial").mkdir()
         _unpack(aside, folder / "trial", bare.env["PATH"])
         os.link(aside, path)  # fails where somebody else has put a file meanwhile
-    _sync(path.parent)
+    flush(path.parent)
     return about
 
 
@@ -73,9 +74,9 @@ def restore(path: Path, folder: Path, programs: str = os.defpath) -> dict[str, A
         made = Path(name) / "hub"
         made.mkdir(mode=0o700)
         about = _unpack(path, made, programs)
-        _sync(made)
+        flush(made)
         os.replace(made, folder)
-    _sync(folder.parent)
+    flush(folder.parent)
     return about
 
 
@@ -163,11 +164,3 @@ def _take_out(tar: tarfile.TarFile, name: str, path: Path) -> None:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

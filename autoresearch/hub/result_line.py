@@ -4,10 +4,10 @@ Read off posts and written by the client. Agents write Markdown around it, so bu
 are seen through; a quoted line (`>`) is somebody else's and is not read. What a value is worth is not judged here.
 """
 
-import math
 import re
 from dataclasses import dataclass
 
+from autoresearch import summary
 from autoresearch.records import Status
 
 NOTHING = "---"
@@ -70,11 +70,11 @@ def parse_line(text: str) -> ResultLine | None:
     description = rest.strip()
     if (opening := OPENING.search(head)) and not MARKUP.search(head, opening.end()):
         description = description.removesuffix(opening[1][::-1])  # it was wrapped as a whole
-    vram_gb = _number(match["vram_gb"] or NOTHING)
+    vram_gb = summary.number(match["vram_gb"] or NOTHING)
     return ResultLine(
         commit=match["commit"].lower(),
         platform=platform,
-        val_bpb=_number(match["val_bpb"]),
+        val_bpb=summary.number(match["val_bpb"]),
         vram_gb=vram_gb if vram_gb is not None and vram_gb >= 0 else None,
         description=" ".join(description.split()),
     )
@@ -98,11 +98,3 @@ def mark(description: str, status: Status, why: str = "") -> str:
     if status not in MARKS or MARKS[status].search(description):
         return description
     return f"{description} ({status.upper()}{': ' if why else ''}{why})".strip()
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

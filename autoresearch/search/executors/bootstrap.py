@@ -125,64 +125,63 @@ class Trial:
         return found
 
 
-def make_handler(trial):
-    """The routes."""
+class Handler(BaseHTTPRequestHandler):
+    """The routes of one trial."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format, *args):
-            """Say nothing."""
+    trial: Trial  # set before it serves
 
-        def serve(self):
-            parts = urlsplit(self.path)
-            route = (self.command, parts.path.rstrip("/") or "/")
-            if route == ("GET", "/"):
-                return self.say(200, {"ok": True})
-            known = self.headers.get("Authorization", "").encode()
-            if not hmac.compare_digest(known, b"Bearer " + trial.told["token"].encode()):
-                return self.say(401, {"error": "the token is wrong"})
-            if route == ("POST", "/trial/control"):
-                size = int(self.headers.get("Content-Length") or 0)
-                if size > CONTROL_BYTES:
-                    return self.say(413, {"error": "too long"})
-                trial.control(self.rfile.read(size))
-            elif route == ("DELETE", "/trial"):
-                trial.stop()
-            elif route == ("GET", "/model/files"):
-                files = trial.model_files()
-                return self.say(200, {"files": [{"path": one, "size": files[one]} for one in sorted(files)]})
-            elif self.command == "GET" and parts.path.startswith("/model/download/"):
-                return self.send_file(unquote(parts.path[len("/model/download/") :]))
-            elif route != ("GET", "/trial"):
-                return self.say(404, {"error": "no such path"})
-            after = parse_qs(parts.query).get("after", ["0"])[0]
-            return self.say(200, trial.describe(int(after) if after.isdigit() else 0))
+    def log_message(self, format, *args):
+        """Say nothing."""
 
-        def send_file(self, name):
-            """Only what is listed is sent, so that no path leads elsewhere."""
-            size = trial.model_files().get(name)
-            if size is None:
-                return self.say(404, {"error": "no such file"})
-            self.send_response(200)
-            self.send_header("Content-Length", str(size))
-            self.end_headers()
-            with open(os.path.join(trial.path("model"), name), "rb") as file:
-                while size > 0:
-                    part = file.read(min(size, PART_BYTES))
-                    if not part:
-                        break
-                    size -= len(part)
-                    self.wfile.write(part)
+    def serve(self):
+        parts = urlsplit(self.path)
+        route = (self.command, parts.path.rstrip("/") or "/")
+        if route == ("GET", "/"):
+            return self.say(200, {"ok": True})
+        known = self.headers.get("Authorization", "").encode()
+        if not hmac.compare_digest(known, b"Bearer " + self.trial.told["token"].encode()):
+            return self.say(401, {"error": "the token is wrong"})
+        if route == ("POST", "/trial/control"):
+            size = int(self.headers.get("Content-Length") or 0)
+            if size > CONTROL_BYTES:
+                return self.say(413, {"error": "too long"})
+            self.trial.control(self.rfile.read(size))
+        elif route == ("DELETE", "/trial"):
+            self.trial.stop()
+        elif route == ("GET", "/model/files"):
+            files = self.trial.model_files()
+            return self.say(200, {"files": [{"path": one, "size": files[one]} for one in sorted(files)]})
+        elif self.command == "GET" and parts.path.startswith("/model/download/"):
+            return self.send_file(unquote(parts.path[len("/model/download/") :]))
+        elif route != ("GET", "/trial"):
+            return self.say(404, {"error": "no such path"})
+        after = parse_qs(parts.query).get("after", ["0"])[0]
+        return self.say(200, self.trial.describe(int(after) if after.isdigit() else 0))
 
-        def say(self, status, body):
-            text = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    def send_file(self, name):
+        """Only what is listed is sent, so that no path leads elsewhere."""
+        size = self.trial.model_files().get(name)
+        if size is None:
+            return self.say(404, {"error": "no such file"})
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        with open(os.path.join(self.trial.path("model"), name), "rb") as file:
+            while size > 0:
+                part = file.read(min(size, PART_BYTES))
+                if not part:
+                    break
+                size -= len(part)
+                self.wfile.write(part)
 
-        do_GET = do_POST = do_DELETE = serve
+    def say(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
-    return Handler
+    do_GET = do_POST = do_DELETE = serve
 
 
 def main():
@@ -190,8 +189,9 @@ def main():
     trial = Trial(json.loads(os.environ["AR_BOOTSTRAP"]))
     os.makedirs(trial.folder, exist_ok=True)
     open(trial.path("run.log"), "wb").close()
+    Handler.trial = trial
     threading.Thread(target=trial.run, daemon=True).start()
-    ThreadingHTTPServer(("", trial.told["port"]), make_handler(trial)).serve_forever()
+    ThreadingHTTPServer(("", trial.told["port"]), Handler).serve_forever()
 
 
 if __name__ == "__main__":
