@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searching import FIND_PARAMS, VARIABLES, Target, wait_for
+from searching import FIND_PARAMS, VARIABLES, Target, running_in, wait_for
 
 from autoresearch import process
 from autoresearch.search.executors import Done, Order
@@ -267,13 +267,20 @@ def test_store_that_is_no_database_is_refused_by_name(target: Target) -> None:
     assert ended.code == 1 and "runs.sqlite must be the database of a campaign" in ended.err
 
 
-def test_full_disk_ends_the_search_without_a_trial_left_running(target: Target) -> None:
-    """As far as a limit on the size of files stands for it."""
-    target.write(COUNTS.replace("print(", "import time\ntime.sleep(0.2)\nprint("), policy={"params": {"x": CELLS}})
-    command = f"ulimit -f 40; exec {sys.executable} -m autoresearch run {target.file}"
+@pytest.mark.parametrize(("num_blocks", "least"), [(40, 0), (120, 1)])
+def test_full_disk_ends_the_search_without_a_trial_left_running(target: Target, num_blocks: int, least: int) -> None:
+    """As far as a limit on the size of files stands for it: before the first trial, and after some."""
+    cells = list(range(8))
+    target.write(COUNTS.replace("print(", "import time\ntime.sleep(0.1)\nprint("), policy={"params": {"x": cells}})
+    command = f"ulimit -f {num_blocks}; exec {sys.executable} -m autoresearch run {target.file}"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(process.__file__).parents[1])}
     done = subprocess.run(["bash", "-c", command], env=env, cwd=target.folder, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "repeat" in done.stderr, "what mends it"
+    assert not running_in(target.folder)
+    finished = target.params()
+    assert least <= len(finished) < len(cells)
     search(target)
-    assert [params["x"] for params in target.params()] == CELLS
+    assert [params["x"] for params in target.params()] == cells
+    ran = [int(line) for line in (target.folder / "ran").read_text().splitlines()]
+    assert all(ran.count(params["x"]) == 1 for params in finished), "what was finished is not repeated"

@@ -25,9 +25,10 @@ ADAPTIVE = ("tpe", "cmaes", "learned")
 Loss = Callable[[Any], float]
 
 
-def make(name: str, params: dict[str, Any] | None = None, seed: int = 3) -> Policy:
+def make(name: str, params: dict[str, Any] | None = None, seed: int = 3, direction: str = "min") -> Policy:
     space = params or (PARAMS if name != "grid" else {key: PARAMS[key] for key in ("batch", "kind", "flag")})
-    raw = {"target": {"train_cmd": "x"}, "policy": {"type": name, "params": space, "seed": seed}}
+    raw: dict[str, Any] = {"target": {"train_cmd": "x"}, "objective": {"direction": direction}}
+    raw["policy"] = {"type": name, "params": space, "seed": seed}
     return policies.make(Context(Config.model_validate(raw)))
 
 
@@ -169,6 +170,22 @@ def test_policy_that_learns_beats_uniform_draws_at_equal_budget(name: str) -> No
         for seed in range(4)
     ]
     assert sum(wins) >= 9, wins
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_policy_that_maximises_is_the_mirror_of_one_that_minimises(name: str) -> None:
+    def tried(direction: str, sign: int) -> list[Any]:
+        policy, found = make(name, direction=direction), []
+        policy.restore({}, [], [])
+        for number in range(1, 25):
+            (proposal,) = policy.propose(1, History())
+            found.append(proposal.params)
+            lost = number % 5 == 0  # a failure is bad in both
+            metric = None if lost else sign * loss_of(proposal.params)
+            policy.tell(result(number, proposal, metric, TrialStatus.FAILED if lost else TrialStatus.OK))
+        return found
+
+    assert tried("max", -1) == tried("min", 1) != tried("min", -1)
 
 
 def test_learned_learns_which_text_is_best() -> None:
