@@ -60,11 +60,10 @@ def run(config: Config, around: Surroundings) -> list[Problem]:
 
 
 def _extras(config: Config, around: Surroundings) -> Iterator[Problem]:
-    needed = {"random": "optuna", "tpe": "optuna", "cmaes": "cmaes", "centaur": "cmaes"}
-    needed |= {name: "openai" for name in LLM_POLICIES if name != "centaur"}
-    module = needed.get(config.policy.type)
-    if module and not find_spec(module):
-        text = f"{config.policy.type} needs {module}; run `uv run --extra search -m autoresearch ...`"
+    needed = {"random": ["optuna"], "tpe": ["optuna"], "cmaes": ["optuna", "cmaes"], "centaur": ["optuna", "cmaes"]}
+    modules = [*needed.get(config.policy.type, []), *["openai"] * (config.policy.type in LLM_POLICIES)]
+    if missing := [name for name in modules if not find_spec(name)]:
+        text = f"{config.policy.type} needs {', '.join(missing)}; run `uv run --extra search -m autoresearch ...`"
         yield Problem("policy.type", text)
     if config.target.type == "ray" and not find_spec("ray"):
         yield Problem("target.type", "ray needs ray; run `uv run --extra search --extra ray -m autoresearch ...`")
