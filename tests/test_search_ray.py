@@ -149,6 +149,7 @@ def test_ray_node_that_is_killed_costs_no_result(cluster: Any, tmp_path: Path) -
             wait_for(lambda: len(campaign.journal.over) >= 8, 120)  # all that runs now waits for the node's end
             killed.extend(wait_for(lambda: on_node(raylet, tmp_path)))
             cluster.remove_node(doomed, allow_graceful=False)
+            wait_for(lambda: not {*killed} & {*running_in(tmp_path)}, 60)  # its workers see a moment later that it died
             gone.touch()
 
         killer = threading.Thread(target=kill_in_the_middle)

@@ -201,7 +201,7 @@ class Trials:
             while trail.read():
                 pass
             folder, metric = self.bench.folder(entry.number), self.config.objective.metric
-            is_evaluated = len(self.bench.commands()) > 1
+            is_evaluated = self.config.target.type != "http" and len(self.bench.commands()) > 1
             result = conclusion.conclude(entry, outcome, trail, folder, metric, is_evaluated)
             result.model_dump_json()  # raises what could not be written down
         except BAD_DATA as error:
