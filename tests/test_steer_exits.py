@@ -3,6 +3,10 @@
 import pytest
 
 from autoresearch.steer import exits
+from autoresearch.steer.exits import Pulse
+from autoresearch.steer.plan import Plan
+from autoresearch.steer.rows import Start
+from autoresearch.steer.state import State
 
 LOSS = "step 00003\nFAIL: loss nan at step 4; the lowest, smoothed, was 3.1 nats"
 
@@ -21,10 +25,43 @@ LOSS = "step 00003\nFAIL: loss nan at step 4; the lowest, smoothed, was 3.1 nats
         ("torch.OutOfMemoryError: CUDA out of memory", 1, "infra"),
         ("RuntimeError: CUDA error: device lost", 1, "infra"),
         ("ValueError: no such data", 1, "infra"),
+        ("SyntaxError: invalid syntax", 1, "broken"),
+        ("ImportError: cannot import name 'Clock' from 'prepare'", 1, "broken"),
+        ("prepare.ClockError: AUTORESEARCH_SEED must be a number", 1, "broken"),
+        ("SyntaxError: invalid syntax", -9, "broken"),
     ],
 )
 def test_exit_is_classified(text: str, code: int, kind: str) -> None:
     assert exits.classify(text, code).kind == kind
+
+
+def state(progress: float = 0.5, updates: int = 500) -> State:
+    plan = Plan(lr_start=1.0, lr_peak=1.0)
+    return State(
+        round=1, arm="none", seed=1, is_guarded=True, start=Start(plan=plan), plan=plan, progress=progress,
+        updates=updates,
+    )  # fmt: skip
+
+
+def hangs(pulse: Pulse, now: State, reports: list[float], until: float) -> bool:
+    """Whether a trainer that reports at these seconds hangs at the end of its time, and not before."""
+    early = [pulse.check(now, number + 1, age_s) for number, age_s in enumerate(reports)]
+    assert not any(early), early
+    return pulse.check(now, len(reports), until) is not None
+
+
+def test_pulse_waits_for_twenty_times_the_usual_and_two_minutes_at_least() -> None:
+    fast, slow = [float(age_s) for age_s in range(30, 60)], [100.0 * number for number in range(1, 11)]
+    for reports, waits in ((fast, 120), (slow, 2000)):
+        assert not hangs(Pulse(120, 3600, 0), state(), reports, reports[-1] + waits)
+        assert hangs(Pulse(120, 3600, 0), state(), reports, reports[-1] + waits + 0.1)
+
+
+@pytest.mark.parametrize(("progress", "updates"), [(0.96, 960), (0.9, 9)])
+def test_pulse_is_patient_before_the_second_report_and_at_the_end(progress: float, updates: int) -> None:
+    for now, reports in ((state(), []), (state(), [10.0]), (state(progress, updates), [10.0, 11.0, 12.0])):
+        assert not hangs(Pulse(120, 3600, 0), now, reports, (reports or [0.0])[-1] + 3600)
+        assert hangs(Pulse(120, 3600, 0), now, reports, (reports or [0.0])[-1] + 3601)
 
 
 @pytest.mark.parametrize(("text", "kind"), [(LOSS, "numeric"), ("step 00003", "infra"), ("", "infra")])

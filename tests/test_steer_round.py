@@ -1,6 +1,7 @@
 """A round over a fake trainer: commands at their step, rollback, exits by kind, and a final row whatever happens."""
 
 import json
+import shutil
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from steering import Desk
 
+from autoresearch.errors import BadConfig
 from autoresearch.steer.controllers import KEEP, Answer, View
-from autoresearch.steer.rows import Start
+from autoresearch.steer.rows import FINALS, Start
 
 
 @pytest.fixture
@@ -215,6 +217,41 @@ def test_loop_of_aborts_is_given_up_after_three_resumes(desk: Desk) -> None:
     assert final.status == "infra_fail" and "SIGABRT" in final.why
     assert [row.to_branch for row in desk.rollbacks()] == ["b0", "b0", "b0", None]
     assert desk.rates() == pytest.approx(expected(desk))
+
+
+def test_trainer_that_hangs_is_started_again_at_the_same_rate(desk: Desk) -> None:
+    desk.settings = {"hung_s": 1.5}
+    final = desk.run(mode="hang", at=75)
+    (row,) = desk.rollbacks()
+    assert (row.kind, row.checkpoint) == ("infra", "step-00000070.pt") and "hung: it reported nothing for" in row.why
+    assert final.status == "ok" and desk.rates() == pytest.approx(expected(desk))
+
+
+def test_trainer_that_hangs_before_it_reports_has_the_longer_wait(desk: Desk) -> None:
+    desk.settings = {"hung_s": 0.001, "start_s": 0.6}
+    final = desk.run(mode="hang", at=0, times=99)
+    assert final.status == "infra_fail" and final.why == "hung: it reported nothing for 0.6 s; 4 times in a row"
+    assert final.seconds > 4 * 0.6
+
+
+BROKEN = [
+    "  File 'train.py', line 3\nSyntaxError: invalid syntax",
+    "ModuleNotFoundError: No module named 'flash'",
+    "PrepareError: the dataset must be prepared; run `uv run prepare.py`",
+]
+
+
+@pytest.mark.parametrize("words", BROKEN)
+def test_trainer_that_is_broken_ends_the_campaign_at_once(desk: Desk, words: str) -> None:
+    desk.settings = {"rounds": 2, "total_steps": 40}
+    with pytest.raises(BadConfig) as caught:
+        desk.run(mode="words", words=words)
+    trial = desk.home / "rounds" / "0001"
+    assert words.rpartition("\n")[2] in str(caught.value) and f"`rm -r {trial}`" in str(caught.value)
+    assert len(desk.rows("trace.jsonl")) == 1, "it was started once"
+    assert [one.name for one in trial.parent.iterdir()] == ["0001"] and not (desk.home / FINALS).exists()
+    shutil.rmtree(trial)
+    assert desk.run().round == 2 and len((desk.home / FINALS).read_text().splitlines()) == 2
 
 
 def test_trainer_that_does_not_obey_is_stopped(desk: Desk) -> None:

@@ -22,7 +22,16 @@ from autoresearch.steer.rows import Final, Start
 from autoresearch.steer.state import State
 
 PINS = "config.json"
-FREE = {"rounds", "peaks", "repeats", "device", "backoff_s", "round_s"}  # may change while a campaign goes on
+FREE = {
+    "rounds",
+    "peaks",
+    "repeats",
+    "device",
+    "backoff_s",
+    "hung_s",
+    "start_s",
+    "round_s",
+}  # may change while a campaign goes on
 BASELINES: dict[str, dict[str, Any]] = {
     "cosine10": {"shape": "cosine", "final": 0.1},
     "cosine0": {"shape": "cosine", "final": 0.0},

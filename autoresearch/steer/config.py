@@ -98,6 +98,10 @@ class Config(Rules):
     """Further variables that the trainer gets."""
     backoff_s: Positive = 2.0
     """Wait before a trainer is started again that ended for no fault of the learning rate; doubled each time."""
+    hung_s: Positive = 120.0
+    """A trainer that reports nothing for so long, or for 20 times the usual if that is more, is started again."""
+    start_s: Positive = 3600.0
+    """The same until its second report, and after the last one."""
     round_s: Positive = 86_400.0
     """Wall time after which a round is given up."""
 

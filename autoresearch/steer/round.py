@@ -13,7 +13,7 @@ from autoresearch.sandbox import files
 from autoresearch.steer import exits, guard, state
 from autoresearch.steer.bench import LOG, Bench, checkpoint, forget_after
 from autoresearch.steer.desk import Desk
-from autoresearch.steer.exits import Turn
+from autoresearch.steer.exits import Pulse, Turn
 from autoresearch.steer.guard import Mark, Report
 from autoresearch.steer.helm import Helm
 from autoresearch.steer.logs import Logs
@@ -52,7 +52,11 @@ class Round:
         state.save(self.folder, self.state)
 
     def run(self, say: Callable[[str], None]) -> Final:
-        """Go on to the end, which is always a final row."""
+        """Go on to the end, which is always a final row.
+
+        Raises:
+            BadConfig: the trainer is broken, so that no further round would fare better.
+        """
         if self.state.pid:  # an earlier process of ours was killed
             process.end_group(self.state.pid, self.state.pid_started, str(self.folder))
             self.act(self.read() or exits.unseen(files.read_text(self.folder / LOG)), is_counted=False)
@@ -68,10 +72,11 @@ class Round:
 
     def follow(self) -> Turn:
         """Start the trainer and stay with it until it ends, or must."""
-        now = self.state
+        now, config = self.state, self.bench.config
         forget_after(self.folder, now.begin)
         self.wire.skip()
         self.helm.begin()
+        pulse = Pulse(config.hung_s, config.start_s, self.wire.reports.offset)
         launch = self.bench.begin(self.folder, now)
         try:
             now.pid, now.pid_started = launch.pid, launch.started
@@ -79,11 +84,11 @@ class Round:
             turn = None
             while turn is None:
                 is_over = launch.has_ended()
-                turn = self.read() or self.helm.hear()
+                turn = self.read() or self.helm.hear() or pulse.check(now, self.wire.reports.offset, launch.age_s())
                 if is_over:
                     break
-                if now.seconds + launch.age_s() > self.bench.config.round_s:
-                    turn = Turn("budget", f"the round took longer than {self.bench.config.round_s:.0f} s")
+                if now.seconds + launch.age_s() > config.round_s:
+                    turn = Turn("budget", f"the round took longer than {config.round_s:.0f} s")
                 time.sleep(POLL_S)
         finally:
             launch.stop()
@@ -183,6 +188,9 @@ class Round:
             self.go_back(turn.why)
         elif turn.kind == "infra":
             self.begin_again(turn.why, is_counted)
+        elif turn.kind == "broken":
+            self.save()
+            raise exits.refusal(turn, self.folder)
         else:
             now.status = OUTCOMES[turn.kind]
             now.why = turn.why

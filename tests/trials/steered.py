@@ -1,7 +1,7 @@
 """Speaks the trial contract as prepare.py does, without torch: a loss from the learning rate, and ways to go wrong.
 
 Its habits stand in the file that it is given: `pace_s` per update, `mode`, from which step `at` and how many `times` it
-strikes, `limit` (the scale above which the loss explodes), and whether it `saves` checkpoints.
+strikes, `limit` (the scale above which the loss explodes), whether it `saves` checkpoints, and its last `words`.
 """
 
 import json
@@ -152,6 +152,10 @@ class Run:
             os.kill(os.getpid(), signal.SIGABRT)
         if mode == "memory" and self.is_time():
             raise MemoryError("CUDA out of memory")
+        if mode == "words" and self.is_time():
+            sys.exit(HABITS["words"])
+        if mode == "hang" and self.is_time():
+            time.sleep(600)
         if mode == "deaf":
             self.channel.plan = dict(self.channel.plan, peak=3.0)
 
