@@ -50,6 +50,41 @@ def test_features_of_a_round_lost_on_its_way_up_keep_the_planned_decay():
     assert (lost.decay_start, lost.tail_ratio) == (meant.decay_start, meant.tail_ratio)
 
 
+def test_features_give_a_rescued_round_to_the_rates_that_earned_it_and_divergence_to_the_crash():
+    made = plan()
+    points = [(place / 100, made.lr(place / 100)) for place in range(1, 101)]
+    undone = [(p, 8 * lr) for p, lr in points if 0.2 < p <= 0.3]
+    kept = [(p, lr) for p, lr in points if not 0.2 < p <= 0.3]
+    calm, rescued = features_of(row()), features_of(row(lr=kept, undone=undone, num_rollbacks=1))
+    assert calm and rescued and rescued.coordinates == pytest.approx(calm.coordinates, abs=0.02)
+    assert rescued.at_crash.log_peak == pytest.approx(math.log(8 * 3e-3)) and rescued.diverged
+    assert calm.at_crash == calm
+    from_start = features_of(row(lr=kept, undone=[(p, lr / 8) for p, lr in points[:20]], num_rollbacks=1))
+    assert from_start and from_start.at_crash.log_peak == from_start.log_peak, "what came through was higher"
+
+
+def test_trace_keeps_what_was_undone_apart():
+    made = plan()
+    state = State(round=1, arm="none", seed=1, is_guarded=True, start=Start(plan=made), plan=made)
+
+    def train(steps: range, lr: float) -> None:
+        for step in steps:
+            state.step, state.progress = step, state.progress + 0.01
+            state.trace(lr, 2.0)
+
+    train(range(1, 31), 8.0)
+    state.undo(20, is_kept=True)  # a rollback
+    train(range(21, 41), 4.0)
+    state.progress = 0.4
+    state.undo(30, is_kept=False)  # a failure of the machine: the same progress comes again
+    train(range(31, 41), 2.0)
+    assert [lr for _, lr in thinned(state.lr)] == [8.0] * 20 + [4.0] * 10 + [2.0] * 10
+    assert [(round(p, 2), lr) for p, lr in state.undone] == [(p / 100, 8.0) for p in range(21, 31)]
+    assert [p for p, *_ in state.lr] == sorted({p for p, *_ in state.lr})
+    state.undo(0, is_kept=True)  # from the start
+    assert state.lr == [] and len(state.undone) == 50
+
+
 def test_features_count_a_rollback_as_divergence_and_keep_its_result():
     found = features_of(row(1.3, num_rollbacks=1, num_alarms=2))
     assert found and found.diverged and found.result == 1.3 and (found.alarms, found.rollbacks) == (2, 1)

@@ -77,8 +77,9 @@ def test_memory_proposes_the_contrast_that_a_confounded_failure_asks_for():
         [row(None, number, status="ok") for number in range(8)],  # a result that was none
         [row(1.2 if number % 2 else None, number, no_decay(10.0 * number + 1)) for number in range(9)],  # far outside
         misled(),
+        [row(1.2, num_rollbacks=1)],
     ],
-    ids=["empty", "one", "all lost", "all infra", "cut off", "constant", "no result", "outside", "misled"],
+    ids=["empty", "one", "all lost", "all infra", "cut off", "constant", "no result", "outside", "misled", "rescued"],
 )
 def test_memory_answers_whatever_the_log_holds(finals):
     for num_left in (None, 1, 20):
@@ -94,6 +95,13 @@ def test_memory_answers_whatever_the_log_holds(finals):
 def test_memory_retreats_from_peaks_that_all_diverged():
     advice = advise([row(None, number, plan(peak)) for number, peak in enumerate((2e-2, 1e-2, 8e-3))])
     assert advice.choices[0].kind == "retreat" and advice.choices[0].plan.lr_peak <= 4e-3
+
+
+def test_memory_fears_the_peak_that_crashed_and_not_the_one_that_the_rescued_round_earned_its_result_at():
+    lower = [(p, lr / 4) for p, lr in row().lr[25:]]
+    rescued = [row(1.2, number, plan(), lr=lower, undone=row().lr[:25], num_rollbacks=1) for number in range(2)]
+    retreat = advise(rescued).choices[0]
+    assert retreat.kind == "retreat" and retreat.plan.lr_peak == pytest.approx(3e-3 / 2, rel=0.01)
 
 
 def test_memory_says_the_same_for_the_same_rows():

@@ -165,6 +165,8 @@ def test_crash_without_a_checkpoint_begins_anew_with_what_is_left(desk: Desk, mo
     assert 190 <= len(desk.rates()) <= 203 and rates[-1] == 0 and max(rates) == pytest.approx(0.5, abs=0.01)
     assert (final.status, final.num_rollbacks) == ("ok", 1)
     assert [p for p, _ in final.lr] == sorted(p for p, _ in final.lr)
+    assert max(lr for _, lr in final.lr) == pytest.approx(0.5, abs=0.01), "what the result comes from"
+    assert max(lr for _, lr in final.undone) == pytest.approx(1.0) and final.undone[-1][0] < final.lr[0][0]
 
 
 def test_seconds_end_a_round_decayed_whatever_the_pace(desk: Desk) -> None:
@@ -210,6 +212,7 @@ def test_infrastructure_failure_leaves_the_rate_alone(desk: Desk, mode: str) -> 
     assert (row.kind, row.from_branch, row.to_branch, row.checkpoint) == ("infra", "b0", "b0", "step-00000070.pt")
     assert final.status == "ok" and final.num_rollbacks == 0
     assert desk.rates() == pytest.approx(expected(desk)) and len(desk.rates()) == 206
+    assert final.undone == [] and [p for p, _ in final.lr] == sorted({p for p, _ in final.lr})
 
 
 def test_loop_of_aborts_is_given_up_after_three_resumes(desk: Desk) -> None:

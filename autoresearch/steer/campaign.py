@@ -22,16 +22,8 @@ from autoresearch.steer.rows import Final, Start
 from autoresearch.steer.state import State
 
 PINS = "config.json"
-FREE = {
-    "rounds",
-    "peaks",
-    "repeats",
-    "device",
-    "backoff_s",
-    "hung_s",
-    "start_s",
-    "round_s",
-}  # may change while a campaign goes on
+# may change while a campaign goes on
+FREE = {"rounds", "peaks", "repeats", "device", "backoff_s", "hung_s", "start_s", "round_s"}
 BASELINES: dict[str, dict[str, Any]] = {
     "cosine10": {"shape": "cosine", "final": 0.1},
     "cosine0": {"shape": "cosine", "final": 0.0},

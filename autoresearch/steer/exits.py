@@ -70,7 +70,7 @@ def classify(text: str, exit_code: int | None) -> Turn:
 
 
 def refusal(turn: Turn, folder: Path) -> BadConfig:
-    """What a campaign ends with whose trainer is broken; the round in `folder` would go on with its copy of the code."""
+    """What a campaign ends with whose trainer is broken; the round in `folder` keeps its copy of the code."""
     mend = f"mend it, then `rm -r {folder}` and the same command begin the round anew"
     return BadConfig(f"the trainer must run but ended with {turn.why}; {mend}")
 

@@ -42,30 +42,43 @@ class Features:
     """It lost the run, or the guard had to roll back."""
     result: float | None = None
     """Finite, and of a run that came to its end; else None."""
+    log_crash: float | None = None
+    """Of the learning rate at the last crash that a rollback undid; None where none did."""
 
     @property
     def coordinates(self) -> Coordinates:
         """Of credit; time near the peak and mean rate follow from these four, so they can have none of their own."""
         return self.log_peak, self.log_ramp_rate, self.decay_start, self.tail_ratio
 
+    @property
+    def at_crash(self) -> "Features":
+        """As divergence sees it: at the rate that was lost, though the result was earned at a lower one."""
+        return self if self.log_crash is None else replace(self, log_peak=max(self.log_peak, self.log_crash))
+
 
 def features_of(final: Final) -> Features | None:
     """What a finished round tells; None where it tells nothing of learning rates (infrastructure, no budget left).
 
+    What a rollback undid has no part in the result, so it is left out but for the rate at which it crashed.
     A run that was cut off tells of the peak that it reached; what was still to come is taken from its plan, so that a
     run lost on its way up does not look as if it had been meant never to decay.
     """
     diverged = final.status == "diverged" or final.num_rollbacks > 0
     if final.status == "infra_fail" or (final.status != "ok" and not diverged):
         return None
-    trace = sorted((p, lr) for p, lr in final.lr if math.isfinite(p) and math.isfinite(lr) and lr >= 0)
+    trace, undone = _usable(final.lr), _usable(final.undone)
     seen = max((lr for _, lr in trace), default=0.0)
     is_whole = final.status == "ok" and bool(trace) and trace[-1][0] >= WHOLE and seen > 0
     shape = _shape(trace if is_whole else planned(final.plan))
     if diverged and not is_whole and seen > 0:
         shape = replace(shape, log_peak=math.log(seen))
-    shape = replace(shape, alarms=final.num_alarms, rollbacks=final.num_rollbacks)
-    return replace(shape, diverged=diverged, result=result_of(final))
+    crash = math.log(undone[-1][1]) if undone and undone[-1][1] > 0 else None
+    counts = {"alarms": final.num_alarms, "rollbacks": final.num_rollbacks}
+    return replace(shape, **counts, log_crash=crash, diverged=diverged, result=result_of(final))
+
+
+def _usable(trace: Trace) -> Trace:
+    return sorted((p, lr) for p, lr in trace if math.isfinite(p) and math.isfinite(lr) and lr >= 0)
 
 
 def features_of_plan(plan: Plan) -> Features:

@@ -68,10 +68,11 @@ def advise(
     rounds = [one for final in finals if (one := features_of(final))]
     told = [one for one in rounds if one.result is not None]
     plateau = standing.is_plateau(finals)
-    risk = Risk(rounds, frame)
+    crashed = [one.at_crash for one in rounds]
+    risk = Risk(crashed, frame)
     credit = Credit(rounds, frame, standing.sigma_of(finals), dims) if told else None
     if credit is None or len(rounds) < FIRST:
-        choices = _first(rounds, space, risk, frame)
+        choices = _first(crashed, space, risk, frame)
         regions = regions_of(rounds, frame, None)
     else:
         pool = Pool.of(finals, space, random, credit, risk)

@@ -11,7 +11,7 @@ from autoresearch.steer import standing
 from autoresearch.steer.compare import tracks_of
 from autoresearch.steer.features import features_of
 from autoresearch.steer.plan import Plan
-from autoresearch.steer.rows import Final
+from autoresearch.steer.rows import Final, Trace
 
 ORANGE, GREEN = "#e69f00", "#00846b"
 LINES = (RED, GREEN, PURPLE, ORANGE, INK)
@@ -60,7 +60,7 @@ def traces_picture(rounds: Sequence[Final], title: str) -> bytes:
     for one in shown:
         style = {"color": RED, "alpha": 0.6} if one.status == "diverged" else {"color": FAINT, "alpha": 0.45}
         if one is not best:
-            axes.plot(*_columns(one.lr), linewidth=0.9, **style)
+            axes.plot(*_columns(_applied(one)), linewidth=0.9, **style)
     for color, words in ((FAINT, "a round"), (RED, "diverged")):
         if words == "a round" or any(one.status == words for one in shown):
             axes.plot([], [], color=color, linewidth=0.9, label=words)
@@ -69,7 +69,8 @@ def traces_picture(rounds: Sequence[Final], title: str) -> bytes:
         cosine = Plan(warmup=best.plan.warmup, lr_start=peak, lr_peak=peak, decay=1 - best.plan.warmup, shape="cosine")
         reference = [(place / 200, cosine.lr(place / 200)) for place in range(201)]
         axes.plot(*_columns(reference), color=INK, linestyle="--", linewidth=1.2, label="cosine of the same peak")
-        axes.plot(*_columns(best.lr), color=BLUE, linewidth=2.2, label=f"best, round {best.round}: {best.result:.5g}")
+        words = f"best, round {best.round}: {best.result:.5g}"
+        axes.plot(*_columns(_applied(best)), color=BLUE, linewidth=2.2, label=words)
     if shown:
         lowest = min(max(lr for _, lr in one.lr) for one in shown)
         axes.set_yscale("symlog", linthresh=max(lowest / 1000, 1e-12))
@@ -117,7 +118,7 @@ def landscape_picture(rounds: Sequence[Final], baselines: Sequence[Final], title
 def head_to_head_picture(rounds: Sequence[Final], baselines: Sequence[Final], title: str) -> bytes:
     """For each peak of the baselines, each baseline and the rounds of about the same peak, beside each other."""
     sheet = Sheet(f"{title}: at the same peak", [*rounds, *baselines])
-    tried = [(found.log_peak, one) for one in rounds if (found := features_of(one))]
+    tried = [(found.at_crash.log_peak, one) for one in rounds if (found := features_of(one))]
     peaks = sorted({one.plan.lr_peak for one in baselines})
     arms = [*dict.fromkeys(one.arm for one in baselines), *dict.fromkeys(one.arm for one in rounds)]
     width = 0.7 / max(1, len(arms))
@@ -214,6 +215,11 @@ def _plain(words: str) -> str:
 
 def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
     return [float(x) for x, _ in pairs], [float(y) for _, y in pairs]
+
+
+def _applied(one: Final) -> Trace:
+    """All learning rates of a round, those that a rollback undid among them."""
+    return sorted([*one.lr, *one.undone])
 
 
 def gaps(tried: Sequence[float], peaks: Sequence[float]) -> list[tuple[float, float]]:

@@ -271,6 +271,7 @@ class Round:
         row.checkpoint, row.to_branch = checkpoint(self.folder, to.step).name if to else None, now.branch_id
         now.begin, now.rollback = to.step if to else None, row
         del now.windows[to.step // self.limits.k if to else 0 :]
+        now.undo(to.step if to else 0, is_kept=row.kind == "numeric")
 
     def settle_rollback(self, planned: float | None) -> None:
         """Write down what a rollback has come to."""
@@ -292,7 +293,7 @@ class Round:
         }
         return Final(
             round=now.round, arm=now.arm, seed=now.seed, status=now.status, plan=now.start.plan, result=now.result,
-            metric=self.bench.config.metric, steps=max(steps, now.updates), seconds=round(now.seconds, 2),
+            metric=self.bench.config.metric, steps=max(steps, now.updates), seconds=round(now.seconds, 2), why=now.why,
             num_alarms=now.num_alarms, num_rollbacks=len(now.vitals.rollbacks), lr=thinned(now.lr),
-            loss=thinned(now.loss), schedule_report=report, memory=now.start.memory, why=now.why,
+            undone=thinned(now.undone), loss=thinned(now.loss), schedule_report=report, memory=now.start.memory,
         )  # fmt: skip

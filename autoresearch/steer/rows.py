@@ -51,7 +51,9 @@ class Final(Record):
     num_alarms: int = 0
     num_rollbacks: int = 0
     lr: Trace = Field(default_factory=list)
-    """As applied."""
+    """As applied, of the updates that the result comes from."""
+    undone: Trace = Field(default_factory=list)
+    """The same of those that a rollback undid."""
     loss: Trace = Field(default_factory=list)
     """Smoothed."""
     schedule_report: dict[str, str] = Field(default_factory=dict)

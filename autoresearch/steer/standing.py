@@ -61,8 +61,9 @@ def result_of(final: Final) -> float | None:
 def sigma_of(finals: Sequence[Final]) -> float:
     """Standard deviation of one result, pooled over the plans that were repeated; 0 without results."""
     groups: dict[str, list[float]] = {}
-    for one in finals:
-        if (value := result_of(one)) is not None and not one.num_rollbacks:
+    calm = [one for one in finals if not one.num_rollbacks and result_of(one) is not None]
+    for one in calm or finals:  # where all were rescued, what came of them is all there is
+        if (value := result_of(one)) is not None:
             groups.setdefault(one.plan.model_dump_json(), []).append(value)
     return estimate_noise(list(groups.values()), PRIOR_RELATIVE).sigma if groups else 0.0
 

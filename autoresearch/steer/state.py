@@ -16,6 +16,10 @@ NAME = "state.json"
 GAP = 1 / (4 * MOST_POINTS)  # of the run: points of a trace, evenly, however many updates a round has
 
 
+Points = list[tuple[float, float, int]]
+"""A trace as it grows: progress, a value, and the step that it was reported at."""
+
+
 class State(Record):
     """A round, from its start to its final row."""
 
@@ -69,8 +73,10 @@ class State(Record):
     """Sent, and not yet acknowledged."""
     rollback: Rollback | None = None
     """Begun, and not yet acknowledged."""
-    lr: Trace = Field(default_factory=list)
-    loss: Trace = Field(default_factory=list)
+    lr: Points = Field(default_factory=list)
+    loss: Points = Field(default_factory=list)
+    undone: Trace = Field(default_factory=list)
+    """Learning rates of updates that a rollback undid."""
     status: RoundStatus | None = None
     """None while it runs."""
     result: float | None = None
@@ -100,14 +106,19 @@ class State(Record):
                 continue
             if len(points) > 2 and p - points[-2][0] < GAP:
                 points.pop()
-            points.append((p, float(f"{value:.6g}")))
+            points.append((p, float(f"{value:.6g}"), self.step))
+
+    def undo(self, step: int, is_kept: bool) -> None:
+        """Take the learning rates that were reported after a step out of their trace; `is_kept`: into `undone`."""
+        self.undone += [(p, lr) for p, lr, at in self.lr if at > step and is_kept]
+        self.lr = [one for one in self.lr if one[2] <= step]
 
 
-def thinned(points: Trace) -> Trace:
+def thinned(points: Points | Trace) -> Trace:
     """At most MOST_POINTS points, evenly, the ends among them."""
-    if len(points) <= MOST_POINTS:
-        return points
-    return [points[round(place * (len(points) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+    if len(points) > MOST_POINTS:
+        points = [points[round(place * (len(points) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+    return [(one[0], one[1]) for one in points]
 
 
 def load(folder: Path) -> State | None:
