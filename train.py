@@ -84,7 +84,6 @@ MAX_LOSS_RISE = 2.0  # nats above the lowest smoothed loss that count as an expl
 LOG_PERIOD_S = 10.0  # between lines in a file; a terminal has one live line; range: none
 
 # ---- Hardware --------------------------------------------------------------------------------------------------------
-
 # Dense bf16 (fp16 before Ampere) tensor TFLOP/s of the data sheets; the first name found in the device's name counts.
 PEAK_TFLOPS = {
     "B300": 2500, "B200": 2250, "GH200": 989, "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989,
@@ -397,7 +396,6 @@ def build_model(config: dict) -> GPT:
 
 
 # ---- Optimizer -------------------------------------------------------------------------------------------------------
-
 # Odd quintics a x + b x^3 + c x^5 that bring singular values to 1: in turn, each the best in the largest error for the
 # interval that the one before leaves, from [.03, 1] for three and [.001, 1] for five (the Polar Express, Amsel et al.
 # 2025, computed anew with the Remez algorithm). Fewer are cheaper and leave small singular values smaller. After the
@@ -635,10 +633,12 @@ def train(loss_fn, loader, clock: Clock, watch: Watch, plan: Schedule) -> None:
         progress = clock.progress(watch.step_s)
         set_rates(optimizer, (control.schedule or plan).lr_scale(progress) * control.lr_scale, progress)
         loss, epoch = backward(loss_fn, model, itertools.islice(loader, num_batches), num_batches)
+        gradient = nn.utils.get_total_norm(weight.grad for weight in model.parameters() if weight.grad is not None)
         optimizer.step()
         optimizer.zero_grad()
-        metrics = {"train_loss": loss.item()}  # waits for the device
-        watch.see(step, metrics["train_loss"], time.perf_counter() - begun)
+        train_loss, grad_norm = torch.stack((loss, gradient / LOSS_SCALE)).tolist()  # waits for the device
+        metrics = {"train_loss": train_loss, "grad_norm": grad_norm}
+        watch.see(step, train_loss, time.perf_counter() - begun)
         watch.show(step, progress, clock.elapsed_s, epoch)
         step += 1
         if prepare.CHECKPOINT_STEPS and step % prepare.CHECKPOINT_STEPS == 0:

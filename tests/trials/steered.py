@@ -129,6 +129,9 @@ class Run:
             self.go_wrong()
             self.loss += 1.0 if scale > HABITS["limit"] else -0.02 * min(scale, 4.0) * (self.loss - 2.0)
             metrics = {"train_loss": None if HABITS["mode"] == "nan" and self.is_time() else self.loss}
+            metrics["grad_norm"] = 1 + self.step % 3 / 100
+            if HABITS["mode"] in ("gradient", "spike") and self.is_time():
+                metrics["grad_norm"] = None if HABITS["mode"] == "gradient" else 1e3
             self.step += 1
             if self.step % PERIOD == 0 and HABITS["saves"]:
                 self.save()
