@@ -105,6 +105,17 @@ def test_log_takes_a_row_once_and_forgets_half_a_line(tmp_path: Path) -> None:
     assert logs.read(path, Decision) == [first, second]
 
 
+def test_log_is_not_read_again_for_every_row(tmp_path: Path) -> None:
+    facts = {"round": 1, "arm": "rule", "seed": 1, "branch": "b0", "seq": -1, "source": "controller", "action": "keep"}
+    first, second = (Decision.model_validate({**facts, "step": step}) for step in (10, 20))
+    Logs(tmp_path).add(first)
+    log = Logs(tmp_path)
+    (tmp_path / DECISIONS).unlink()  # shows who looks
+    for row in (first, second, second):
+        log.add(row)
+    assert logs.read(tmp_path / DECISIONS, Decision) == [second]
+
+
 @pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b"])
 def test_log_holds_whatever_somebody_says(tmp_path: Path, end: str) -> None:
     facts = {"round": 1, "arm": "rule", "seed": 1, "branch": "b0", "seq": -1, "source": "controller", "action": "keep"}

@@ -12,6 +12,7 @@ from conftest import ROOT
 from steer_rows import plan, row
 
 from autoresearch.commands.steer import comparison
+from autoresearch.errors import Damaged
 from autoresearch.steer import compare
 from autoresearch.steer.rows import FINALS, Final
 
@@ -84,6 +85,16 @@ def test_compare_verb_prints_tracks_contrasts_and_confirmed_plans(home):
     assert "b none: peak 0.003" in done.stdout and "3 of 3 runs came through" in done.stdout
     facts = json.loads(run_autoresearch(home, "steer", "compare", "a", "b", "--json").stdout)
     assert [one["best"] for one in facts["tracks"]] == [1.3, 1.35, 1.33]
+
+
+def test_campaign_that_runs_is_read_without_the_line_that_is_being_written(home):
+    log = home / "results" / "steer" / "a" / FINALS
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:40])
+    assert len(comparison.finals_of(str(log.parent))) == 3, "this is what compare and plot begin with"
+    log.write_bytes(whole + whole[:40] + b"\n")
+    with pytest.raises(Damaged, match="line 4, must be a Final but"):
+        comparison.finals_of(str(log.parent))
 
 
 def test_compare_verb_refuses_what_is_no_campaign(home):

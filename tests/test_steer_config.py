@@ -67,6 +67,15 @@ def test_mistakes_are_named(tmp_path: Path, text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_password_in_the_url_of_a_model_is_refused_and_not_told(tmp_path: Path) -> None:
+    for url in ("https://me:hidden@host/v1", "me:hidden@host/v1?x=a@b", "https://me:hi/d@den@host/v1"):
+        with pytest.raises(BadConfig) as caught:
+            load(tmp_path, f"{{tag: a, llm: {{controller: {{url: '{url}', model: m}}}}}}")
+        words = "llm.controller.url: must hold no user and password but got some; name the variable of a key in key_env"
+        assert words in str(caught.value) and "den" not in str(caught.value)
+    load(tmp_path, "{tag: a, llm: {controller: {url: 'https://host/v1?at=a@b', model: m}}}")
+
+
 def test_command_that_is_elsewhere_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"command names none\.py, which must lie in"):
         load(tmp_path, "{tag: a, command: ['{python}', none.py]}")

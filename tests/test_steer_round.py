@@ -11,8 +11,9 @@ import pytest
 from steering import Desk
 
 from autoresearch.errors import BadConfig
+from autoresearch.steer import logs
 from autoresearch.steer.controllers import KEEP, Answer, View
-from autoresearch.steer.rows import FINALS, Start
+from autoresearch.steer.rows import DECISIONS, FINALS, Decision, Start
 
 
 @pytest.fixture
@@ -183,6 +184,17 @@ def test_loss_that_is_not_finite_stops_the_trainer_at_once(desk: Desk) -> None:
     final = desk.run(mode="nan", at=75, pace_s=0.01)
     (row,) = desk.rollbacks()
     assert row.step == 76 and "not finite" in row.why and final.status == "ok"
+
+
+def test_gradient_that_is_not_finite_goes_back_and_one_that_is_far_too_large_is_noted(desk: Desk) -> None:
+    final = desk.run(mode="gradient", at=75, pace_s=0.01)
+    (row,) = desk.rollbacks()
+    assert (row.step, row.why) == (76, "a metric is not finite") and final.status == "ok"
+    desk.settings = {"tag": "u"}
+    final = desk.run(mode="spike", at=75)
+    (note,) = [one for one in logs.read(desk.home.parent / "u" / DECISIONS, Decision) if one.source == "guard"]
+    assert (note.action, note.step) == ("note", 76) and "gradient norm 1e+03" in note.why
+    assert (final.status, final.num_alarms, final.num_rollbacks) == ("ok", 1, 0)
 
 
 def test_rate_that_is_too_high_is_halved_until_the_loss_falls(desk: Desk) -> None:

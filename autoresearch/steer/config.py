@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autoresearch.errors import BadConfig
 from autoresearch.search import configfile
@@ -34,6 +34,13 @@ class Model(Rules):
     """Variable that holds the key; empty where none is asked for."""
     timeout_s: Positive = 30.0
     """For one request."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_without_secrets(cls, url: str) -> str:
+        if "@" in url.partition("?")[0]:  # the configuration is written down as it is
+            raise ValueError("must hold no user and password but got some; name the variable of a key in key_env")
+        return url
 
 
 class Models(Rules):

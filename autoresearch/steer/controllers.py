@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autoresearch.chat import Call, Chat, Endpoint, Message
 from autoresearch.errors import BadConfig
-from autoresearch.sandbox import files
 from autoresearch.steer.config import Config, Model
+from autoresearch.steer.logs import lines
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import Decision
 
@@ -123,7 +123,7 @@ class Replay:
         """
         self.known: dict[tuple[int, int], Answer] = {}
         try:
-            rows = [Decision.model_validate_json(line) for line in files.read_text(log).split("\n") if line]
+            rows = [Decision.model_validate_json(line) for line in lines(log)]
         except ValidationError as error:
             raise BadConfig(f"{log} must be a decisions log but: {error.errors()[0]['msg']}") from error
         if not rows:

@@ -21,16 +21,19 @@ class Logs:
     def __init__(self, folder: Path):
         """Take a folder, and take away from its logs what a kill left of a last line."""
         self.folder = folder
+        self.known: dict[str, set[str]] = {}
         for name in NAMES.values():
             text = files.read(folder / name)
             if text and not text.endswith(b"\n"):
                 with open(folder / name, "r+b") as file:
                     file.truncate(text.rfind(b"\n") + 1)
+            self.known[name] = {*lines(folder / name)}
 
     def add(self, row: Record) -> None:
         """Append a row and wait for the disk; one that stands there already is not repeated."""
-        path, line = self.folder / NAMES[type(row)], row.model_dump_json()
-        if line in lines(path):
+        name, line = NAMES[type(row)], row.model_dump_json()
+        path = self.folder / name
+        if line in self.known[name]:
             return
         files.append(path, line + "\n")
         handle = os.open(path, os.O_RDONLY)
@@ -38,6 +41,7 @@ class Logs:
             os.fsync(handle)
         finally:
             os.close(handle)
+        self.known[name].add(line)
 
     def finals(self) -> list[Final]:
         """The rounds that are over, in order."""
@@ -45,8 +49,11 @@ class Logs:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a log; JSON leaves characters in them that `splitlines` takes for ends."""
-    return [line for line in files.read_text(path).split("\n") if line]
+    """The lines of a log; what stands after the last end of one is still being written, or was never finished.
+
+    JSON leaves characters in them that `splitlines` takes for ends.
+    """
+    return [line for line in files.read_text(path).split("\n")[:-1] if line]
 
 
 def read(path: Path, kind: type[Row]) -> list[Row]:
