@@ -117,6 +117,8 @@ class Run:
             append(
                 "progress.jsonl", report | {"elapsed_s": self.elapsed_s, "num_steps": self.updates, "metrics": metrics}
             )
+            if HABITS["mode"] == "lost" and metrics.get("train_loss", 0.0) is None:
+                sys.exit(f"FAIL: loss nan at step {self.step}")
             self.channel.apply(self.step)
             self.latest = max(self.latest, 1e-6, min(1.0, max((self.updates + 1) / STEPS, self.elapsed_s / BUDGET_S)))
             scale = scale_of(self.channel.plan, self.latest)
@@ -126,16 +128,16 @@ class Run:
                 append("acks.jsonl", ack | {"lr": lr})
             self.channel.acks = []
             append("trace.jsonl", {"step": self.step, "lr": lr, "p": self.latest})
+            time.sleep(HABITS["pace_s"])
             self.go_wrong()
             self.loss += 1.0 if scale > HABITS["limit"] else -0.02 * min(scale, 4.0) * (self.loss - 2.0)
-            metrics = {"train_loss": None if HABITS["mode"] == "nan" and self.is_time() else self.loss}
+            metrics = {"train_loss": None if HABITS["mode"] in ("nan", "lost") and self.is_time() else self.loss}
             metrics["grad_norm"] = 1 + self.step % 3 / 100
             if HABITS["mode"] in ("gradient", "spike") and self.is_time():
                 metrics["grad_norm"] = None if HABITS["mode"] == "gradient" else 1e3
             self.step += 1
             if self.step % PERIOD == 0 and HABITS["saves"]:
                 self.save()
-            time.sleep(HABITS["pace_s"])
 
     def is_time(self) -> bool:
         """Whether the mode's step has come, and it has not struck often enough."""
