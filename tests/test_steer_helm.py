@@ -167,6 +167,19 @@ def test_next_process_is_told_again_what_was_due_later_than_its_checkpoint(desk:
     assert trial.command == (7, 60, 0.5, 0.2)
 
 
+def test_edit_that_a_process_begins_with_is_written_down_once_one_obeys_it(desk: Desk) -> None:
+    trial = edited(desk, HALF)
+    for _ in range(3):  # the first ones end before they obey anything
+        assert desk.decisions() == []
+        trial.round.wire.skip()
+        trial.state.begin = 60
+        trial.helm.begin()
+    trial.ack(60)
+    assert trial.round.read() is None
+    (row,) = desk.decisions()
+    assert (row.seq, row.applied_step, row.lr_applied) == (4, 60, pytest.approx(0.5))
+
+
 def test_next_process_is_not_told_what_a_cut_has_dropped(desk: Desk) -> None:
     trial = edited(desk, DECAY)
     trial.helm.cut("too high")

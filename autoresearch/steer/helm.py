@@ -71,7 +71,8 @@ class Helm:
         self.first_lr = self.applied(ack.lr) if self.first_lr is None else self.first_lr
         if edit.is_obeyed:  # read again, after a kill
             return
-        was_cut, now.plan, edit.step, edit.is_obeyed = edit.is_cut, edit.plan, ack.step, True
+        was_cut = edit.is_cut
+        now.plan, edit.step, edit.is_obeyed = edit.plan, ack.step, True
         self.forget([one for one in now.edits if not one.is_obeyed and one.seq is not None and one.seq < ack.seq])
         self.tell(ack)
         sent = [one for one in now.edits if not one.is_obeyed and one.seq is not None]

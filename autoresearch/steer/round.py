@@ -21,7 +21,7 @@ from autoresearch.steer.rows import Final, Rollback, RoundStatus
 from autoresearch.steer.state import State
 from autoresearch.steer.wire import Row, Wire
 
-POLL_S, SHORT_POLL_S = 0.02, 0.001  # the short one while a command is to follow another
+POLL_S, SHORT_POLL_S = 0.02, 0.002  # the short one while a command is to follow another
 MOST_FAILURES = 3
 MOST_ALARMS = 10  # that the controller is told
 TOLERANCE = 1e-3  # of the rate in the optimizer, relative

@@ -112,7 +112,7 @@ class State(Record):
         found: list[Edit] = []
         for edit in self.edits:
             found = [one for one in found if one.is_obeyed or one.step < edit.step]
-            if edit.is_obeyed or all(one.step < edit.step for one in found):
+            if edit.is_obeyed or all(one.step <= edit.step for one in found):
                 found.append(edit)
         return found
 
