@@ -9,11 +9,16 @@ from typing import Any
 
 from conftest import ROOT
 
-from autoresearch.steer import campaign, logs
+from autoresearch.steer import campaign, logs, state
+from autoresearch.steer import desk as questions
+from autoresearch.steer.bench import Bench
 from autoresearch.steer.campaign import Memory
 from autoresearch.steer.config import Config
 from autoresearch.steer.controllers import Controller, Nobody
-from autoresearch.steer.rows import DECISIONS, ROLLBACKS, Decision, Final, Rollback
+from autoresearch.steer.logs import Logs
+from autoresearch.steer.round import Round
+from autoresearch.steer.rows import DECISIONS, ROLLBACKS, Decision, Final, Rollback, Start
+from autoresearch.steer.state import State
 
 BASE_LR = 0.02  # of the fake trainer
 VARIABLES = {"PATH": "/usr/bin:/bin"}
@@ -39,6 +44,15 @@ class Desk:
         config = self.config(**habits)
         with campaign.opened(config, VARIABLES, self.folder / "results" / "steer", lambda text: None) as found:
             return found.steer(controller or Nobody(), memory or campaign.always(config))[-1]
+
+    def held(self, kind: type[Round] = Round, controller: Controller | None = None, **known: Any) -> Round:
+        """A round that has just begun, or whose state is on disk, in the hand of a test."""
+        config, trial = self.config(), self.home / "rounds" / "0001"
+        plan = config.opening()
+        begun = {"round": 1, "arm": "none", "seed": 5, "is_guarded": True, "start": Start(plan=plan), "plan": plan}
+        trial.mkdir(parents=True, exist_ok=True)
+        current = state.load(trial) or State.model_validate(begun | known)
+        return kind(Bench(config, VARIABLES), questions.Desk(controller or Nobody()), Logs(self.home), trial, current)
 
     @property
     def home(self) -> Path:

@@ -79,7 +79,7 @@ def test_checkpoint_is_healthy_only_when_no_alarm_followed_it() -> None:
     see(vitals, falling(100))
     assert [mark.step for mark in vitals.marks][-2:] == [90, 100]
     found = guard.healthy(vitals, 100, 100, LIMITS)
-    assert found and found.step == 90, "half a window back at least"
+    assert found[-1].step == 90, "half a window back at least"
     see(vitals, [6.0] * 6, begin=101)
     assert vitals.marks[-1].step == 90, "the alarm makes the last one doubtful"
 
@@ -104,7 +104,7 @@ def test_rollback_lowers_the_plan_below_the_ceiling_for_five_windows() -> None:
 def test_rule_of_the_warmup_waits_two_windows_after_a_rollback() -> None:
     vitals = Vitals()
     see(vitals, falling(30, last=10.0))
-    guard.go_back(vitals, guard.healthy(vitals, 30, 30, LIMITS), 100, 1.0, LIMITS)
+    guard.go_back(vitals, guard.healthy(vitals, 30, 30, LIMITS)[-1], 100, 1.0, LIMITS)
     later = see(vitals, [10.4] * 45, 101)
     assert [one.action for one in later[:38]] == ["none"] * 38 and later[-1].action == "rollback"
 

@@ -12,7 +12,10 @@ from steering import Desk
 
 from autoresearch.errors import BadConfig
 from autoresearch.steer import logs
+from autoresearch.steer.bench import Bench
 from autoresearch.steer.controllers import KEEP, Answer, View
+from autoresearch.steer.exits import Turn
+from autoresearch.steer.round import Round
 from autoresearch.steer.rows import DECISIONS, FINALS, Decision, Start
 
 
@@ -225,6 +228,70 @@ def test_infrastructure_failure_leaves_the_rate_alone(desk: Desk, mode: str) -> 
     assert final.status == "ok" and final.num_rollbacks == 0
     assert desk.rates() == pytest.approx(expected(desk)) and len(desk.rates()) == 206
     assert final.undone == [] and [p for p, _ in final.lr] == sorted({p for p, _ in final.lr})
+
+
+@pytest.mark.parametrize(("k", "at"), [(20, 55), (20, 65), (25, 55)])
+def test_infrastructure_failure_leaves_an_edit_at_its_step(desk: Desk, k: int, at: int) -> None:
+    desk.settings = {"k": k, "total_steps": 80, "plan": {"decay": 0.2}}
+    due = 60 if k == 20 else 50
+    pace_s = 0.012 if k == 20 else 0.03  # the edit follows two updates after the launch
+    desk.run(Fixed(desk, {due - k: Answer(action="scale", factor=0.5)}), mode="abort", at=at, pace_s=pace_s)
+    (crash,) = desk.rollbacks()
+    period = k // 2
+    assert crash.checkpoint == f"step-{at // period * period:08d}.pt"
+    rows = desk.rows("trace.jsonl")
+    plan = desk.config().opening()
+    usual = [plan.lr(row["p"]) * (0.5 if row["step"] >= due else 1) for row in rows]
+    assert desk.rates() == pytest.approx(usual) and len(rows) > 80
+    (scaled,) = [one for one in desk.decisions() if one.action == "scale"]
+    assert (scaled.applied_step, scaled.parse_status) == (due, "ok")
+
+
+def test_round_that_cannot_begin_anew_has_not_gone_back(desk: Desk) -> None:
+    final = desk.run(mode="nan", at=195, saves=False)
+    assert (final.status, final.num_rollbacks) == ("diverged", 0) and "too little of the budget" in final.why
+
+
+class Killed(Round):
+    """Is ended before it has noted that its trainer is at its end."""
+
+    def act(self, turn: Turn, is_counted: bool = True) -> None:
+        raise KeyboardInterrupt
+
+
+class Unscored(Bench):
+    """Is ended while it scores."""
+
+    def score(self, folder: Path) -> float | str:
+        raise KeyboardInterrupt
+
+
+def test_killed_round_whose_training_is_over_is_only_scored(desk: Desk) -> None:
+    desk.settings = {"total_steps": 40}
+    unnoted = desk.held(Killed)
+    with pytest.raises(KeyboardInterrupt):
+        unnoted.run(lambda text: None)
+    scoring = desk.held()
+    assert scoring.state.pid and not scoring.state.is_trained
+    scoring.bench = Unscored(scoring.bench.config, scoring.bench.variables)
+    with pytest.raises(KeyboardInterrupt):
+        scoring.run(lambda text: None)
+    assert len(desk.rates()) == 40, "its end was not seen, and stands in its log"
+    final = desk.run()
+    assert (final.status, final.steps) == ("ok", 39) and final.result and desk.rollbacks() == []
+    assert len(desk.rates()) == 40
+
+
+def test_trainer_that_ended_unseen_without_a_summary_goes_on(desk: Desk) -> None:
+    desk.settings = {"total_steps": 40}
+    unnoted = desk.held(Killed)
+    with pytest.raises(KeyboardInterrupt):
+        unnoted.run(lambda text: None)
+    log = unnoted.folder / "run.log"
+    for text in ("---\n", "quality: 3.0\n", "---\nquality: 3.0\nRuntimeError: at the end\n"):
+        assert not unnoted.bench.has_summary(text), "a value that is told on the way is no summary"
+    log.write_text("---\n")
+    assert desk.run().status == "ok" and len(desk.rates()) == 50 and len(desk.rollbacks()) == 1
 
 
 def test_loop_of_aborts_is_given_up_after_three_resumes(desk: Desk) -> None:

@@ -1,13 +1,14 @@
 """Where a trial runs: its folder, its command and environment, its score."""
 
 import math
+import re
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoresearch import process
+from autoresearch import process, summary
 from autoresearch.arena import Metric
 from autoresearch.errors import BadConfig
 from autoresearch.process import Launch
@@ -83,6 +84,12 @@ class Bench:
         if config.device:
             given["CUDA_VISIBLE_DEVICES"] = config.device
         return process.environment(self.variables, given, config.env)
+
+    def has_summary(self, log: str) -> bool:
+        """Whether a log ends with the summary of a trainer that came to its end."""
+        _, line, told = f"\n{log}".rpartition("\n---\n")
+        is_whole = re.search(f"^{re.escape('num_steps' if self.is_own else self.config.metric)}: .*\n", told, re.M)
+        return bool(line and is_whole) and not any(summary.EXCEPTION.search(row) for row in told.split("\n"))
 
     def score(self, folder: Path) -> float | str:
         """The result of a trial that has ended well, or why there is none."""

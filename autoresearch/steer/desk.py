@@ -22,6 +22,11 @@ class Said:
     latency_s: float = 0.0
     why: str = ""
     is_there: threading.Event = field(default_factory=threading.Event)
+    begun: float = field(default_factory=time.monotonic)
+
+    def age_s(self) -> float:
+        """Seconds since it was asked."""
+        return round(time.monotonic() - self.begun, 3)
 
     @property
     def is_usable(self) -> bool:
@@ -54,7 +59,6 @@ class Desk:
         return said
 
     def _decide(self, said: Said) -> None:
-        begun = time.monotonic()
         try:
             said.answer = self.controller.decide(said.view)
             self.failures = 0
@@ -64,7 +68,7 @@ class Desk:
         except Exception as error:  # whatever a controller may raise: the plan goes on
             said.status, said.why = "failed", f"{type(error).__name__}: {error}"
             self._fail()
-        said.latency_s = round(time.monotonic() - begun, 3)
+        said.latency_s = said.age_s()
         said.is_there.set()
 
     def _fail(self, for_good: bool = False) -> None:

@@ -160,10 +160,9 @@ def mark(vitals: Vitals, step: int, updates: int) -> None:
     vitals.marks = [*kept, Mark(step=step, updates=updates, smooth=vitals.smooth, lowest=vitals.lowest)]
 
 
-def healthy(vitals: Vitals, step: int, updates: int, limits: Limits) -> Mark | None:
-    """The newest checkpoint that is healthy in hindsight and lies far enough back; None: from the start."""
-    good = [one for one in vitals.marks if one.step <= step - limits.quiet and one.updates <= updates - limits.quiet]
-    return good[-1] if good else None
+def healthy(vitals: Vitals, step: int, updates: int, limits: Limits) -> list[Mark]:
+    """The checkpoints that are healthy in hindsight and lie far enough back, oldest first."""
+    return [one for one in vitals.marks if one.step <= step - limits.quiet and one.updates <= updates - limits.quiet]
 
 
 def go_back(vitals: Vitals, to: Mark | None, updates: int, lr: float, limits: Limits) -> str:
@@ -174,17 +173,25 @@ def go_back(vitals: Vitals, to: Mark | None, updates: int, lr: float, limits: Li
     vitals.rollbacks = [*vitals.rollbacks, updates]
     vitals.ceiling, vitals.ceiling_until = CEILING * lr, updates + CEILING_WINDOWS * limits.k
     vitals.hold_until = updates + limits.k
-    begin_at(vitals, to, updates)
+    begin_at(vitals, to, updates, limits)
     return ""
 
 
-def begin_at(vitals: Vitals, to: Mark | None, updates: int) -> None:
-    """See the run as it was when a checkpoint was made; None: at its start."""
+def begin_at(vitals: Vitals, to: Mark | None, updates: int, limits: Limits) -> None:
+    """See the run as it was when a checkpoint was made; None: at its start.
+
+    Args:
+        updates: made so far; fewer than before where a failure of the machine lost some, and then nothing that was
+            noted may bind for longer than from now on.
+    """
     vitals.marks = [one for one in vitals.marks if to is not None and one.step <= to.step]
     vitals.smooth, vitals.last = to.smooth if to else None, None
     vitals.lowest = to.lowest if to else STATED_FOR * 100
     vitals.high_since = None
     vitals.since = updates  # what was undone is learned anew before it is asked for
+    vitals.hold_until = min(vitals.hold_until, updates + limits.k)
+    vitals.ceiling_until = min(vitals.ceiling_until, updates + CEILING_WINDOWS * limits.k)
+    vitals.rollbacks = [min(one, updates) for one in vitals.rollbacks]
 
 
 def grant(plan: Plan, factor: float, p: float, updates: int, vitals: Vitals, limits: Limits) -> float:

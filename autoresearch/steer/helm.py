@@ -1,6 +1,6 @@
 """All that changes the plan of a running round: commands, who asked for them, and what became of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autoresearch.steer import guard, wire
@@ -12,7 +12,7 @@ from autoresearch.steer.guard import Verdict
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import Decision
-from autoresearch.steer.state import State
+from autoresearch.steer.state import Edit, State
 from autoresearch.steer.wire import Ack, Row, Wire
 
 SHOWN = ("step", "action", "requested", "guarded", "lr_applied", "parse_status")  # of a decision, to the controller
@@ -34,33 +34,72 @@ class Helm:
         """The report that it was asked at."""
 
     def begin(self) -> None:
-        """Put the plan where the next process finds it first."""
+        """Put the plan where the next process finds it first; what the branch changed later is to follow."""
+        now, step, course = self.now, self.now.begin or 0, self.now.course()
         self.in_force = self.first_lr = self.said = None
-        self.now.sent = {}
-        self.send(self.now.plan, self.now.begin or 0)
+        self.forget([one for one in now.edits if one not in course])
+        past, later = [one for one in course if one.step <= step], [one for one in course if one.step > step]
+        launch = Edit(plan=next((one.plan for one in (*past[-1:], *later)), now.plan), step=step)
+        if past:
+            launch.decision, past[-1].decision = past[-1].decision, None
+        for one in course:
+            one.seq, one.is_obeyed = None, one.step <= step
+        now.plan, now.edits = launch.plan, [*past, launch, *later]
+        self.send(launch)
 
-    def send(self, plan: Plan, effective_step: int) -> None:
+    def send(self, edit: Edit) -> None:
         """Command a plan, after it is on disk."""
         now = self.now
         now.seq += 1
-        now.sent[now.seq] = plan
+        edit.seq = now.seq
+        if edit.decision:
+            edit.decision.seq = now.seq
         self.save()
         identity = {"seq": now.seq, "run_id": f"{self.config.tag}-{now.arm}-{now.round}", "branch_id": now.branch_id}
-        steps = {"issued_step": now.step, "effective_step": effective_step}
-        self.line.send(wire.command(plan, self.config.lr_unit, **identity, **steps))
+        steps = {"issued_step": now.step, "effective_step": edit.step}
+        self.line.send(wire.command(edit.plan, self.config.lr_unit, **identity, **steps))
 
     # --- what the trainer says
 
     def note(self, ack: Ack) -> None:
         """A command has taken effect."""
         now = self.now
-        self.in_force = now.sent[ack.seq]
-        if not any(one.source == "guard" and one.seq > ack.seq for one in now.open):
-            now.plan = self.in_force  # else the cut that is under way stays what the next process begins with
+        edit = self.found(ack)
+        if edit is None:
+            return
+        self.in_force = edit.plan
         self.first_lr = self.applied(ack.lr) if self.first_lr is None else self.first_lr
-        for decision in [one for one in now.open if one.seq == ack.seq]:
+        if edit.is_obeyed:  # read again, after a kill
+            return
+        was_cut = edit.is_cut
+        now.plan, edit.step, edit.is_obeyed = edit.plan, ack.step, True
+        self.forget([one for one in now.edits if not one.is_obeyed and one.seq is not None and one.seq < ack.seq])
+        self.tell(ack)
+        sent = [one for one in now.edits if not one.is_obeyed and one.seq is not None]
+        cut = next((one for one in sent if one.is_cut), None)
+        if cut and cut.decision and not was_cut and cut.plan != edit.plan.scaled(guard.CUT):
+            self.cut(f"again, for command {ack.seq} was obeyed before: {cut.decision.why}")
+        elif self.unsent and not sent:
+            self.send(self.unsent[0])  # not earlier: who reads one command in the place of two misses the first
+
+    @property
+    def unsent(self) -> list[Edit]:
+        """What the next process is to be told after its launch."""
+        return [one for one in self.now.edits if not one.is_obeyed and one.seq is None]
+
+    def found(self, ack: Ack) -> Edit | None:
+        """What an acknowledgement is about."""
+        is_ours = ack.branch == self.now.branch_id
+        return next((one for one in self.now.edits if is_ours and one.seq == ack.seq), None)
+
+    def tell(self, ack: Ack) -> None:
+        """Write down that a command was obeyed; the controller's may have come after its step."""
+        edit = self.found(ack)
+        if edit and (decision := edit.decision):
+            edit.decision = None
             decision.applied_step, decision.lr_applied = ack.step, self.applied(ack.lr)
-            now.open.remove(decision)
+            if decision.source == "controller" and ack.step > (decision.effective_step or 0):
+                decision.parse_status = "late"
             self.settle(decision)
 
     def applied(self, lr: float | None) -> float | None:
@@ -75,18 +114,19 @@ class Helm:
 
     def intervene(self, row: Row, verdict: Verdict) -> None:
         """Do at once what the guard says; an answer that is still awaited was asked for without knowing this."""
-        now = self.now
-        plan = self.in_force or now.plan
-        decision = self._decision(row.step, verdict.action, source="guard", why=verdict.why)
         if verdict.action == "note":
-            self.settle(decision)
+            self.settle(self._decision(row.step, "note", source="guard", why=verdict.why))
             return
         self.drop("superseded")
-        lr = plan.lr(row.progress)
-        now.plan = plan.scaled(guard.CUT)
+        self.cut(verdict.why)
+
+    def cut(self, why: str) -> None:
+        """Halve at once what is in force, as far as that is known."""
+        now = self.now
+        decision = self._decision(now.step, "halve", source="guard", why=why)
         decision.requested = decision.guarded = guard.CUT
-        decision.lr_requested = decision.lr_guarded = lr * guard.CUT
-        self._command(decision, now.plan, row.step)
+        decision.lr_requested = decision.lr_guarded = now.plan.lr(now.progress) * guard.CUT
+        self._command(decision, now.plan.scaled(guard.CUT), now.step)
 
     # --- the controller
 
@@ -95,22 +135,24 @@ class Helm:
         now, config = self.now, self.config
         self.drop("late")
         effective_step = row.step + config.k
-        if now.updates < now.vitals.hold_until or self.progress_at(row, effective_step) >= 1:
+        is_decided = any(one.step >= effective_step for one in now.edits)  # before a process was lost
+        if is_decided or now.updates < now.vitals.hold_until or self.progress_at(row, effective_step) >= 1:
             return
         plan = self.latest
+        known = [*now.decisions, *(one.decision for one in now.edits if one.decision)]
         self.asked = row
         self.said = self.desk.ask(
             View(
                 round=now.round, step=row.step, effective_step=effective_step, seed=now.seed, progress=row.progress,
                 lr=plan.lr(row.progress), plan=plan, windows=now.windows, alarms=now.alarms, brief=now.start.brief,
-                decisions=[one.model_dump(include=set(SHOWN)) for one in [*now.decisions, *now.open]],
+                decisions=[one.model_dump(include=set(SHOWN)) for one in known],
             )
         )  # fmt: skip
 
     @property
     def latest(self) -> Plan:
         """What was commanded last."""
-        return self.now.sent.get(self.now.seq, self.now.plan)
+        return self.now.edits[-1].plan
 
     def progress_at(self, row: Row, step: int) -> float:
         """Progress at a later update: exact where steps alone end the round."""
@@ -166,17 +208,22 @@ class Helm:
         """Give up waiting for an answer: the plan goes on."""
         if self.said:
             said, self.said = self.said, None
-            latency_s = said.latency_s
             row = self._decision(said.view.step, "keep", said)
-            row.parse_status, row.fallback, row.latency_s = status, True, latency_s
+            row.parse_status, row.fallback = status, True
+            row.latency_s = said.latency_s if said.is_there.is_set() else said.age_s()
             self.settle(row)
 
     def give_up(self) -> None:
-        """Write down what the process that ended has not obeyed any more."""
-        self.drop("late")
-        for decision in self.now.open:
-            self.settle(decision)
-        self.now.open = []
+        """Leave the branch."""
+        self.forget(self.now.edits)
+
+    def forget(self, edits: Sequence[Edit]) -> None:
+        """Take edits back, and write down what was not obeyed of them."""
+        now = self.now
+        for edit in edits:
+            if edit.decision:
+                self.settle(edit.decision)
+        now.edits = [one for one in now.edits if not any(one is other for other in edits)]
 
     def settle(self, decision: Decision) -> None:
         """Write down a decision."""
@@ -185,9 +232,10 @@ class Helm:
         now.decisions = [*now.decisions, decision][-self.config.history :] if self.config.history else []
 
     def _command(self, decision: Decision, plan: Plan, effective_step: int) -> None:
-        decision.seq, decision.effective_step = self.now.seq + 1, effective_step
-        self.now.open.append(decision)
-        self.send(plan, effective_step)
+        self.forget(self.unsent)
+        decision.effective_step = effective_step
+        self.now.edits = [*self.now.edits, Edit(plan=plan, step=effective_step, decision=decision)]
+        self.send(self.now.edits[-1])
 
     def _decision(self, step: int, action: str, said: Said | None = None, **more: Any) -> Decision:
         now = self.now

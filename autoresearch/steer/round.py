@@ -4,11 +4,11 @@ Everything is on disk before it is done, so that a round that is cut off at any 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from autoresearch import process, summary
+from autoresearch import process
 from autoresearch.sandbox import files
 from autoresearch.steer import exits, guard, state
 from autoresearch.steer.bench import LOG, Bench, checkpoint, forget_after
@@ -18,10 +18,10 @@ from autoresearch.steer.guard import Mark, Report
 from autoresearch.steer.helm import Helm
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.rows import Final, Rollback, RoundStatus
-from autoresearch.steer.state import State, thinned
+from autoresearch.steer.state import State
 from autoresearch.steer.wire import Row, Wire
 
-POLL_S = 0.02
+POLL_S, SHORT_POLL_S = 0.02, 0.002  # the short one while a command is to follow another
 MOST_FAILURES = 3
 MOST_ALARMS = 10  # that the controller is told
 TOLERANCE = 1e-3  # of the rate in the optimizer, relative
@@ -57,16 +57,17 @@ class Round:
         Raises:
             BadConfig: the trainer is broken, so that no further round would fare better.
         """
-        if self.state.pid:  # an earlier process of ours was killed
-            process.end_group(self.state.pid, self.state.pid_started, str(self.folder))
-            self.act(self.read() or exits.unseen(files.read_text(self.folder / LOG)), is_counted=False)
+        now = self.state
+        if now.pid:  # an earlier process of ours was killed
+            was_running = process.end_group(now.pid, now.pid_started, str(self.folder))
+            self.act(self.read() or self.unseen(was_running), is_counted=False)
         process.end_group(0, "", str(self.folder))  # one that was started and not yet noted
-        while self.state.status is None:
-            turn = self.follow()
+        while now.status is None:
+            turn = Turn("done") if now.is_trained else self.follow()
             if turn.kind != "done":
-                say(f"round {self.state.round}, step {self.state.step}: {turn.why}")
+                say(f"round {now.round}, step {now.step}: {turn.why}")
             self.act(turn)
-        return self.final()
+        return now.final(self.bench.config.metric, files.read_text(self.folder / LOG))
 
     # --- a trainer
 
@@ -89,32 +90,35 @@ class Round:
                     break
                 if now.seconds + launch.age_s() > config.round_s:
                     turn = Turn("budget", f"the round took longer than {config.round_s:.0f} s")
-                time.sleep(POLL_S)
+                time.sleep(SHORT_POLL_S if self.helm.unsent else POLL_S)
         finally:
             launch.stop()
             now.seconds += launch.age_s()
-        if turn := turn or self.read():
-            self.catch_up()
-            return turn
-        return exits.classify(files.read_text(self.folder / LOG), launch.child.returncode)
+        return turn or self.read() or exits.classify(files.read_text(self.folder / LOG), launch.child.returncode)
+
+    def unseen(self, was_running: bool) -> Turn:
+        """What became of a trainer that nobody followed to its end."""
+        text = files.read_text(self.folder / LOG)
+        return Turn("done") if self.bench.has_summary(text) and not was_running else exits.unseen(text)
 
     def read(self) -> Turn | None:
         """Take in all that the trainer has said; why it must end, if it must."""
-        rows, found = self.wire.read()
-        acks = [ack for ack in found if ack.seq in self.state.sent and ack.branch == self.state.branch_id]
-        for row in rows:
-            while acks and acks[0].step < row.step:
-                self.helm.note(acks.pop(0))
+        acked = self.wire.acked
+        for row in self.wire.read():
+            while acked and acked[0].step < row.step:
+                self.helm.note(acked.pop(0))
             if turn := self.take(row):
                 return turn
-        for ack in acks:
-            self.helm.note(ack)
+        while acked:
+            self.helm.note(acked.pop(0))
         return None
 
     def catch_up(self) -> None:
-        """Count what the trainer did until it was stopped."""
-        for row in self.wire.read()[0]:
+        """Count what the trainer did until it was stopped, and write down what it obeyed until then."""
+        for row in self.wire.read():
             self.state.count(row)
+        for ack in self.wire.acked:
+            self.helm.tell(ack)
 
     def take(self, row: Row) -> Turn | None:
         """One report."""
@@ -176,10 +180,13 @@ class Round:
     # --- what follows
 
     def act(self, turn: Turn, is_counted: bool = True) -> None:
-        """Do what a trainer's end asks for; whatever was sent and not obeyed is written down."""
+        """Do what a trainer's end asks for; what was sent is repeated after a failure of the machine, else given up."""
         now = self.state
+        self.catch_up()
         now.pid = 0
-        self.helm.give_up()
+        self.helm.drop("late")
+        if turn.kind != "infra":
+            self.helm.give_up()
         if now.rollback:
             self.settle_rollback(None)
         if turn.kind == "done":
@@ -197,8 +204,10 @@ class Round:
         self.save()
 
     def conclude(self) -> None:
-        """Score what was trained."""
+        """Score what was trained; who is ended meanwhile has to score alone."""
         now, vitals = self.state, self.state.vitals
+        now.is_trained = True
+        self.save()
         found = self.bench.score(self.folder)
         if isinstance(found, str):
             now.status, now.why = ("diverged" if "NonFinite" in found else "infra_fail"), found
@@ -211,12 +220,10 @@ class Round:
 
     def go_back(self, why: str) -> None:
         """Go on from a healthy checkpoint on a new branch, or from the start, with a lower learning rate."""
-        now = self.state
-        lr, row = now.plan.lr(now.progress), self.rollback("numeric", why)
+        now, row = self.state, self.rollback("numeric", why)
         to = self.kept(guard.healthy(now.vitals, now.step, now.updates, self.limits))
-        problem = guard.go_back(now.vitals, to, now.updates, lr, self.limits)
-        if not problem and to is None:
-            problem = self.spend()
+        problem = "" if to else self.spend()
+        problem = problem or guard.go_back(now.vitals, to, now.updates, row.lr_before or 0.0, self.limits)
         if problem:
             now.status, now.why = "diverged", f"{why}; {problem}"
             self.logs.add(row)
@@ -226,10 +233,9 @@ class Round:
         self.begin_with(to, row)
 
     def spend(self) -> str:
-        """Count what a run used up that is begun anew; returns why it cannot be, empty where it can."""
+        """Begin anew with what is left; returns why it cannot be, empty where it can."""
         now, config = self.state, self.bench.config
-        now.spent_frac, now.spent_s = now.whole_progress, now.spent_s + now.elapsed_s
-        now.spent_steps, now.progress, now.elapsed_s, now.step = now.updates, 0.0, 0.0, 0
+        now.spend()
         has_steps = not config.num_steps or config.num_steps - now.spent_steps >= LEAST_STEPS
         has_time = not config.budget_s or config.budget_s - now.spent_s >= LEAST_LEFT * config.budget_s
         return "" if has_steps and has_time else "too little of the budget is left to begin anew"
@@ -243,10 +249,12 @@ class Round:
         row = self.rollback("infra", why)
         if now.num_failures > MOST_FAILURES:
             now.status, now.why = "infra_fail", f"{why}; {now.num_failures} times in a row"
+            self.helm.give_up()
             self.logs.add(row)
             return
-        to = self.kept(now.vitals.marks[-1] if now.vitals.marks else None)
-        guard.begin_at(now.vitals, to, now.updates)
+        to = self.kept(now.vitals.marks)
+        now.updates = self.left(to)
+        guard.begin_at(now.vitals, to, now.updates, self.limits)
         self.begin_with(to, row)
         self.save()
         if is_counted:
@@ -256,14 +264,22 @@ class Round:
         """The row of a branch that has ended, and has no follower yet."""
         now = self.state
         now.num_ends += 1
+        lr = now.lr[-1][1] if now.lr else now.plan.lr(now.progress)
         return Rollback(
             round=now.round, arm=now.arm, seed=now.seed, number=now.num_ends, kind=kind, why=why, step=now.step,
-            lr_before=now.plan.lr(now.progress), checkpoint=None, from_branch=now.branch_id, to_branch=None,
+            lr_before=lr, checkpoint=None, from_branch=now.branch_id, to_branch=None,
         )  # fmt: skip
 
-    def kept(self, mark: Mark | None) -> Mark | None:
-        """A checkpoint, if its file is there."""
-        return mark if mark and checkpoint(self.folder, mark.step).exists() else None
+    def kept(self, marks: Sequence[Mark]) -> Mark | None:
+        """The newest checkpoint whose file is there."""
+        return next((one for one in reversed(marks) if checkpoint(self.folder, one.step).exists()), None)
+
+    def left(self, to: Mark | None) -> int:
+        """Updates that a trainer of this branch goes on from: only on a new one it counts what was undone."""
+        now = self.state
+        if to is None:
+            return now.spent_steps
+        return to.updates if to.updates > max(now.vitals.rollbacks, default=0) else now.updates
 
     def begin_with(self, to: Mark | None, row: Rollback) -> None:
         """Have the next trainer begin with a checkpoint; the row is written when its learning rate is known."""
@@ -280,20 +296,3 @@ class Round:
         now.rollback.lr_planned, now.rollback.lr_applied = planned, self.helm.first_lr
         self.logs.add(now.rollback)
         now.rollback = None
-        self.save()
-
-    def final(self) -> Final:
-        """The row of a round that is over."""
-        now = self.state
-        assert now.status
-        told = summary.parse(files.read_text(self.folder / LOG))
-        others, steps = told.others, now.spent_steps + (told.num_steps or 0)
-        report = {
-            name.removeprefix("schedule_"): value for name, value in others.items() if name.startswith("schedule_")
-        }
-        return Final(
-            round=now.round, arm=now.arm, seed=now.seed, status=now.status, plan=now.start.plan, result=now.result,
-            metric=self.bench.config.metric, steps=max(steps, now.updates), seconds=round(now.seconds, 2), why=now.why,
-            num_alarms=now.num_alarms, num_rollbacks=len(now.vitals.rollbacks), lr=thinned(now.lr),
-            undone=thinned(now.undone), loss=thinned(now.loss), schedule_report=report, memory=now.start.memory,
-        )  # fmt: skip

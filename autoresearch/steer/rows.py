@@ -94,7 +94,8 @@ class Decision(Record):
     latency_s: float = 0.0
     """From the question to the answer."""
     parse_status: str = "ok"
-    """ok, late, or the status of the failed question, as invalid or timeout."""
+    """ok, superseded (by the guard), late (no answer in time; with an `applied_step`, the trainer read it after its
+    step), or the status of the failed question, as invalid or timeout."""
     fallback: bool = False
     """Whether the plan went on because there was no usable answer."""
     why: str = ""
@@ -113,7 +114,7 @@ class Rollback(Record):
     step: int
     """The last one that was reported."""
     lr_before: float | None
-    """At that step."""
+    """At that step, in the optimizer."""
     checkpoint: str | None
     """Name of the file that the new branch begins with; None: from the start."""
     from_branch: str

@@ -4,20 +4,39 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from autoresearch import summary
 from autoresearch.errors import Damaged
 from autoresearch.records import Record
 from autoresearch.sandbox import files
 from autoresearch.steer.guard import Vitals
 from autoresearch.steer.plan import Plan
-from autoresearch.steer.rows import MOST_POINTS, Decision, Rollback, RoundStatus, Start, Trace
+from autoresearch.steer.rows import MOST_POINTS, Decision, Final, Rollback, RoundStatus, Start, Trace
 from autoresearch.steer.wire import Row
 
-NAME = "state.json"
+NAME, REPORT = "state.json", "schedule_"
 GAP = 1 / (4 * MOST_POINTS)  # of the run: points of a trace, evenly, however many updates a round has
 
 
 Points = list[tuple[float, float, int]]
 """A trace as it grows: progress, a value, and the step that it was reported at."""
+
+
+class Edit(Record):
+    """A plan of the present branch: what a process began with, or what was commanded later."""
+
+    plan: Plan
+    step: int
+    """From which it counts: as commanded, and once it was obeyed, as acknowledged."""
+    seq: int | None = None
+    """Of its command to the running process; None: none was sent."""
+    is_obeyed: bool = False
+    decision: Decision | None = None
+    """Behind it, as long as it is not written down."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is the guard's, and still under way."""
+        return self.decision is not None and self.decision.source == "guard"
 
 
 class State(Record):
@@ -29,7 +48,7 @@ class State(Record):
     is_guarded: bool
     start: Start
     plan: Plan
-    """What the next launch begins with."""
+    """In force, or what the next launch begins with."""
     branch: int = 0
     """Counts what was begun anew or gone back on."""
     seq: int = -1
@@ -67,16 +86,16 @@ class State(Record):
     alarms: list[str] = Field(default_factory=list)
     decisions: list[Decision] = Field(default_factory=list)
     """The last ones that are settled."""
-    sent: dict[int, Plan] = Field(default_factory=dict)
-    """Commands to the running trainer, by seq."""
-    open: list[Decision] = Field(default_factory=list)
-    """Sent, and not yet acknowledged."""
+    edits: list[Edit] = Field(default_factory=list)
+    """Of the branch, as they were commanded; those of a process that was lost are repeated to the next one."""
     rollback: Rollback | None = None
     """Begun, and not yet acknowledged."""
     lr: Points = Field(default_factory=list)
     loss: Points = Field(default_factory=list)
     undone: Trace = Field(default_factory=list)
     """Learning rates of updates that a rollback undid."""
+    is_trained: bool = False
+    """Whether only the score is missing."""
     status: RoundStatus | None = None
     """None while it runs."""
     result: float | None = None
@@ -93,6 +112,20 @@ class State(Record):
     def whole_progress(self) -> float:
         """Share of the round's budget that is used."""
         return self.spent_frac + (1 - self.spent_frac) * self.progress
+
+    def course(self) -> list[Edit]:
+        """The edits that count: as in the trainer, a newer one drops what waits for the same step or a later one."""
+        found: list[Edit] = []
+        for edit in self.edits:
+            found = [one for one in found if one.is_obeyed or one.step < edit.step]
+            if edit.is_obeyed or all(one.step <= edit.step for one in found):
+                found.append(edit)
+        return found
+
+    def spend(self) -> None:
+        """Count what a run used up that is begun anew."""
+        self.spent_frac, self.spent_s = self.whole_progress, self.spent_s + self.elapsed_s
+        self.spent_steps, self.progress, self.elapsed_s, self.step = self.updates, 0.0, 0.0, 0
 
     def count(self, row: Row) -> None:
         """Take over how far a report says that the budget is used."""
@@ -112,6 +145,23 @@ class State(Record):
         """Take the learning rates that were reported after a step out of their trace; `is_kept`: into `undone`."""
         self.undone += [(p, lr) for p, lr, at in self.lr if at > step and is_kept]
         self.lr = [one for one in self.lr if one[2] <= step]
+
+    def final(self, metric: str, log: str) -> Final:
+        """The row of a round that is over.
+
+        Args:
+            log: of its last trainer.
+        """
+        assert self.status
+        told = summary.parse(log)
+        report = {name[len(REPORT) :]: value for name, value in told.others.items() if name.startswith(REPORT)}
+        return Final(
+            round=self.round, arm=self.arm, seed=self.seed, status=self.status, plan=self.start.plan,
+            result=self.result, metric=metric, steps=max(self.spent_steps + (told.num_steps or 0), self.updates),
+            seconds=round(self.seconds, 2), num_alarms=self.num_alarms, num_rollbacks=len(self.vitals.rollbacks),
+            lr=thinned(self.lr), undone=thinned(self.undone), loss=thinned(self.loss), schedule_report=report,
+            memory=self.start.memory, why=self.why,
+        )  # fmt: skip
 
 
 def thinned(points: Points | Trace) -> Trace:

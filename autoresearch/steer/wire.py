@@ -5,6 +5,7 @@ Each command carries the whole plan, so that a lost one leaves nothing half chan
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,18 +46,23 @@ class Tail:
 
     path: Path
     offset: int = 0
+    """End of the last line that was taken."""
 
-    def read(self) -> list[dict[str, Any]]:
-        """Objects of the whole lines that are new; others are passed over."""
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Objects of the whole lines that are there now; each is taken once the next one is asked for."""
         try:
             with open(os.open(self.path, os.O_RDONLY | files.SAFE), "rb") as file:
                 file.seek(self.offset)
                 data = file.read(MOST_BYTES)
         except OSError:
-            return []
-        data = data[: data.rfind(b"\n") + 1]
-        self.offset += len(data)
-        return [row for line in data.splitlines() if (row := _object(line)) is not None]
+            data = b""
+        return self._take(data.split(b"\n")[:-1])
+
+    def _take(self, lines: list[bytes]) -> Iterator[dict[str, Any]]:
+        for line in lines:
+            if (row := _object(line)) is not None:
+                yield row
+            self.offset += len(line) + 1
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
@@ -74,6 +80,8 @@ class Wire:
     folder: Path
     reports: Tail = field(init=False)
     acks: Tail = field(init=False)
+    acked: list[Ack] = field(default_factory=list)
+    """Read, and not yet taken by anyone."""
 
     def __post_init__(self) -> None:
         self.reports, self.acks = Tail(self.folder / PROGRESS), Tail(self.folder / ACKS)
@@ -82,11 +90,13 @@ class Wire:
         """Pass over all that is there: it belongs to a process that is gone."""
         for tail in (self.reports, self.acks):
             tail.offset = _end_of_lines(tail.path)
+        self.acked = []
 
-    def read(self) -> tuple[list[Row], list[Ack]]:
-        """What is new; every command that was obeyed before a report is among the acknowledgements."""
-        rows = [row for one in self.reports.read() if (row := _row(one))]
-        return rows, [ack for one in self.acks.read() if (ack := _ack(one))]
+    def read(self) -> Iterator[Row]:
+        """The new reports; every command that was obeyed before one of them is in `acked` by then."""
+        rows = self.reports.read()
+        self.acked += [ack for one in self.acks.read() if (ack := _ack(one))]
+        return (row for one in rows if (row := _row(one)))
 
     def send(self, command: dict[str, Any]) -> None:
         """Put a command in the place of the one before."""
