@@ -1,5 +1,6 @@
 """What is known of a round that runs; on disk before anything is done that depends on it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -14,7 +15,6 @@ from autoresearch.steer.wire import Row
 
 NAME = "state.json"
 GAP = 1 / (4 * MOST_POINTS)  # of the run: points of a trace, evenly, however many updates a round has
-
 
 Points = list[tuple[float, float, int]]
 """A trace as it grows: progress, a value, and the step that it was reported at."""
@@ -114,7 +114,7 @@ class State(Record):
         self.lr = [one for one in self.lr if one[2] <= step]
 
 
-def thinned(points: Points | Trace) -> Trace:
+def thinned(points: Sequence[tuple[float, ...]]) -> Trace:
     """At most MOST_POINTS points, evenly, the ends among them."""
     if len(points) > MOST_POINTS:
         points = [points[round(place * (len(points) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
