@@ -37,8 +37,8 @@ def test_round_ends_well_where_plain_cosine_diverges(environment: dict[str, str]
     for row in rows:
         assert row.lr_planned and row.lr_planned <= 80 / 2 and row.lr_applied == pytest.approx(row.lr_planned)
     trial = tmp_path / "t" / "rounds" / "0001"
-    told = [json.loads(line)["metrics"] for line in (trial / "progress.jsonl").read_text().splitlines()]
-    norms = [metrics["grad_norm"] for metrics in told if metrics]
+    reports = [json.loads(line)["metrics"] for line in (trial / "progress.jsonl").read_text().splitlines()]
+    norms = [metrics["grad_norm"] for metrics in reports if metrics]
     assert len(norms) > STEPS / 2 and all(norm is None or norm > 0 for norm in norms)
     seen = state.load(trial)
     assert seen and seen.vitals.gradient[0] > guard.GRADIENT_LEAST, "enough for the early warning"

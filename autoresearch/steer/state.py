@@ -1,5 +1,6 @@
 """What is known of a round that runs; on disk before anything is done that depends on it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -15,7 +16,6 @@ from autoresearch.steer.wire import Row
 
 NAME, REPORT = "state.json", "schedule_"
 GAP = 1 / (4 * MOST_POINTS)  # of the run: points of a trace, evenly, however many updates a round has
-
 
 Points = list[tuple[float, float, int]]
 """A trace as it grows: progress, a value, and the step that it was reported at."""
@@ -164,7 +164,7 @@ class State(Record):
         )  # fmt: skip
 
 
-def thinned(points: Points | Trace) -> Trace:
+def thinned(points: Sequence[tuple[float, ...]]) -> Trace:
     """At most MOST_POINTS points, evenly, the ends among them."""
     if len(points) > MOST_POINTS:
         points = [points[round(place * (len(points) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
