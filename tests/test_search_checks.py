@@ -80,6 +80,10 @@ def test_checks_find_and_block(target: Target, sections: dict[str, Any], place: 
     assert matching and matching[0].is_blocking, found
 
 
+def test_checks_want_no_key_where_none_is_named(target: Target) -> None:
+    assert problems(target.configure(policy=LLM | {"llm_api_key_env": ""})) == []
+
+
 @pytest.mark.parametrize(
     ("sections", "place"),
     [

@@ -189,6 +189,16 @@ def test_search_stops_when_too_many_trials_fail(target: Target) -> None:
     assert len(target.rows()) == 4
 
 
+def test_search_stops_inside_a_trial_when_its_gpu_hours_are_spent(target: Target) -> None:
+    limits = {"max_gpu_hours": 1.5 / 3600, "intra_iteration_cancel": {"poll_interval_s": 0.2}}
+    target.write(SLEEPS, policy={"params": {"s": [0, 60]}}, controller=limits)
+    begun = time.monotonic()
+    stop = run(target)
+    assert stop.reason == "max_gpu_hours" and time.monotonic() - begun < 8
+    assert [row["status"] for row in target.rows()] == ["ok", "killed"]
+    assert run(target).reason == "max_gpu_hours", "those of all runs count"
+
+
 def test_search_stops_inside_a_trial_when_its_time_is_over(target: Target) -> None:
     target.write(SLEEPS, policy={"params": {"s": [0, 60]}}, controller={"max_wall_time_s": 1.5})
     begun = time.monotonic()

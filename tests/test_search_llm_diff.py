@@ -180,4 +180,4 @@ def test_llm_diff_state_is_restored(stub):
     propose(first, before())
     second = policy(stub)
     second.restore(json.loads(json.dumps(first.state())), [], [])
-    assert second.state() == first.state() and second.adviser.spent["calls"] == 1
+    assert second.state() == first.state()

@@ -62,8 +62,12 @@ class Model:
 def run(root: Path, stub: Stub, environment: Mapping[str, str], num_trials: int) -> subprocess.CompletedProcess[str]:
     text = CONFIG.replace("PYTHON", sys.executable).replace("URL", stub.url).replace("TRIALS", str(num_trials))
     (root / "config.yaml").write_text(text)
+    return cli(root, stub, environment, "run", "config.yaml")
+
+
+def cli(root: Path, stub: Stub, environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "autoresearch", "run", "config.yaml"],
+        [sys.executable, "-m", "autoresearch", *words],
         cwd=root,
         env={**environment, "PYTHONPATH": str(ROOT), "STUB_KEY": KEY},
         capture_output=True,
@@ -94,6 +98,8 @@ def test_hybrid_campaign_from_parameters_to_code_to_a_model_that_is_gone(stub, e
     assert kept[-1]["description"] in log and "emit_progress(" in (tmp_path / "train.py").read_text()
     assert any("must go on calling emit_progress" in one.text for one in stub.requests)
     assert "llm.chat_completion" in (tmp_path / "traces" / "timeline.json").read_text()
+    bill, num_requests = json.loads(done.stdout)["llm"], len(stub.requests)
+    assert (bill["attempts"], bill["prompt_tokens"], bill["failures"]) == (num_requests, 10 * num_requests, 0)
 
     stub.always = Answer(f"no such key {KEY}", status=401)
     done = run(tmp_path, stub, environment, 18)
@@ -101,6 +107,11 @@ def test_hybrid_campaign_from_parameters_to_code_to_a_model_that_is_gone(stub, e
     assert len(rows(tmp_path)) == 12
     closing = json.loads(done.stdout)
     assert (closing["stop_reason"], closing["trials"]) == ("policy_failed", 12) and "HTTP 401" in closing["detail"]
+    assert closing["llm"] | {"seconds": 0} == bill | {
+        "calls": bill["calls"] + 1, "attempts": num_requests + 1, "failures": 1, "seconds": 0,
+    }  # fmt: skip
+    shown = cli(tmp_path, stub, environment, "status", "config.yaml")
+    assert json.loads(shown.stdout)["llm"] == closing["llm"]
     events = [json.loads(line) for line in (tmp_path / "traces" / "events.jsonl").read_text().splitlines()]
     assert events[-1]["type"] == "summary" and events[-1]["detail"] == closing["detail"]
     everything = (

@@ -24,10 +24,10 @@ def show(path: Path, last: int) -> None:
     if not config.store_path.exists():
         raise Refused(f"{config.store_path} must exist but does not; begin with `uv run -m autoresearch run {path}`")
     store = Store(config.store_path, readonly=True)
-    entries, spent_s = store.entries(), store.fact("spent_s", 0.0)
+    entries, spent_s, spans = store.entries(), store.fact("spent_s", 0.0), list(store.spans())
     store.close()
     over = sorted((entry for entry in entries if entry.place), key=lambda entry: entry.place or 0)
-    facts = standing.overview(config, entries, spent_s)
+    facts = standing.overview(config, entries, spent_s, spans)
     facts["in_flight"] = standing.live(entries, lambda number: report(config, number), time.time())
     facts["last"] = [standing.describe(entry) for entry in over[len(over) - min(last, len(over)) :]]
     terminal.print_json(facts)

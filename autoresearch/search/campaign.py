@@ -138,7 +138,8 @@ class Campaign:
 
     def closing(self) -> standing.Facts:
         """The closing line of the last run."""
-        return standing.closing(self.config, list(self.journal.entries.values()), self.journal.spent_s(), self.stop)
+        entries, spent_s = list(self.journal.entries.values()), self.journal.spent_s()
+        return standing.closing(self.config, entries, spent_s, self.store.spans(), self.stop)
 
     def prepare(self) -> None:
         """Run the target's prepare_cmd, once per campaign.

@@ -121,8 +121,9 @@ def _commands(config: Config, around: Surroundings) -> Iterator[Problem]:
 
 def _keys(config: Config, around: Surroundings) -> Iterator[Problem]:
     name = config.policy.llm_api_key_env
-    if config.policy.type in LLM_POLICIES and not around.variables.get(name):
-        yield Problem("policy.llm_api_key_env", f"the variable {name} must hold the key of {config.policy.llm_api_url}")
+    if config.policy.type in LLM_POLICIES and name and not around.variables.get(name):
+        text = f"the variable {name} must hold the key of {config.policy.llm_api_url}; name '' if it asks for none"
+        yield Problem("policy.llm_api_key_env", text)
     for missing in filled(config.target.headers, around.variables)[1]:
         yield Problem("target.headers", f"the variable {missing} must be set, since a header names it")
     if config.target.type == "basilica" and not any(map(around.variables.get, KEYS)):

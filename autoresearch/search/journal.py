@@ -138,9 +138,9 @@ class Journal:
         self.entries[entry.number] = running
         return running
 
-    def requeue(self, entry: Entry, why: str) -> None:
+    def requeue(self, entry: Entry, why: str, **changes: Any) -> None:
         """Put a trial that was cut off back into the queue."""
-        back = entry.model_copy(update={"state": "queued", "handle": {}, "devices": [], "begun": 0.0})
+        back = entry.model_copy(update={"state": "queued", "handle": {}, "devices": [], "begun": 0.0, **changes})
         until = self.now() if entry.begun >= self.opened_s else self.store.fact("seen_s", entry.begun)
         gpu_s = self.gpu_s + self._cost(entry) * max(0.0, until - entry.begun)
         with self.store.transaction():

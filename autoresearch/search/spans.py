@@ -10,6 +10,9 @@ from pydantic import Field
 
 from autoresearch.records import Record
 
+CALL = "llm.chat_completion"
+"""Name of the spans that tell what a question to a language model cost."""
+
 
 class Span(Record):
     """One bar of the timeline."""

@@ -1,17 +1,19 @@
 """Where a campaign stands, as one JSON value: for status, checkpoint.json and the closing line of a run."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autoresearch.search.config import Config
 from autoresearch.search.guards import Stop
+from autoresearch.search.spans import CALL, Span
 from autoresearch.search.store import Entry
 
 Facts = dict[str, Any]
+COUNTED = ("attempts", "prompt_tokens", "completion_tokens", "cost_usd")
 
 
-def overview(config: Config, entries: Sequence[Entry], spent_s: float) -> Facts:
+def overview(config: Config, entries: Sequence[Entry], spent_s: float, spans: Iterable[Span]) -> Facts:
     """Counts, the best trial, and where the rest is found."""
     results = [one.result for one in entries if one.result]
     counts = Counter(str(result.status) for result in results)
@@ -27,8 +29,19 @@ def overview(config: Config, entries: Sequence[Entry], spent_s: float) -> Facts:
         "kept": sum(result.decision == "keep" for result in results),
         "best": best and describe(best),
         "seconds": round(spent_s, 3),
+        "llm": bill([one for one in spans if one.name == CALL]),
         "store": str(config.store_path),
     }
+
+
+def bill(calls: Sequence[Span]) -> Facts | None:
+    """What the questions to a language model cost, the failed ones too, as its server counts; None without any."""
+    if not calls:
+        return None
+    counted = {name: sum(one.args.get(name, 0) for one in calls) for name in COUNTED}
+    failures = sum(one.args.get("status") != "ok" for one in calls)
+    seconds = round(sum(one.seconds for one in calls), 3)
+    return {"calls": len(calls), "failures": failures, **counted, "seconds": seconds}
 
 
 def describe(entry: Entry) -> Facts:
@@ -43,9 +56,9 @@ def describe(entry: Entry) -> Facts:
     return facts
 
 
-def closing(config: Config, entries: Sequence[Entry], spent_s: float, stop: Stop) -> Facts:
+def closing(config: Config, entries: Sequence[Entry], spent_s: float, spans: Iterable[Span], stop: Stop) -> Facts:
     """The closing line of a run."""
-    return {"stop_reason": stop.reason, "detail": stop.detail, **overview(config, entries, spent_s)}
+    return {"stop_reason": stop.reason, "detail": stop.detail, **overview(config, entries, spent_s, spans)}
 
 
 def live(entries: Sequence[Entry], last_report: Callable[[int], Facts], now: float) -> list[Facts]:

@@ -39,8 +39,8 @@ class Entry(Record):
     proposal: Proposal
     handle: dict[str, Any] = Field(default_factory=dict)
     """By which its executor finds it while it runs."""
-    tries: int = 0
-    """How often it was begun."""
+    losses: int = 0
+    """How often what ran it was lost."""
     begun: float = 0.0
     """Seconds since 1970."""
     devices: list[str] = Field(default_factory=list)

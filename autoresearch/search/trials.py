@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from autoresearch.errors import GitFailed, Refused
 from autoresearch.search import conclusion, own, watch
@@ -21,7 +20,7 @@ from autoresearch.search.tree import Tree
 from autoresearch.search.trial import Bench
 from autoresearch.search.watch import Trail
 
-MOST_TRIES = 3  # of a trial whose node was lost
+MOST_LOSSES = 2  # of one trial; the next is its result
 BUDGET_SLACK = 1.1
 BAD_DATA = (GitFailed, ArithmeticError, LookupError, TypeError, ValueError)  # what data raise, not the machine
 
@@ -113,8 +112,8 @@ class Trials:
             self.record(entry, conclusion.rejection(entry, str(error)))
             return
         devices = self.pool.claim(entry.number, self.journal.cost())
-        changes: dict[str, Any] = {"devices": devices, "commit": commit, "tries": entry.tries + 1}
-        entry = self.journal.begin(entry, **changes)  # before there is a process, so that none is forgotten
+        # before there is a process, so that none is forgotten
+        entry = self.journal.begin(entry, devices=devices, commit=commit)
         self.bench.write_manifest(entry)
         self.running[entry.number] = Running(Trail(folder / PROGRESS), self.free_slot())
         handle = self.executor.submit(self.bench.order(entry, cwd, self.journal.cost(), tree), done)
@@ -185,8 +184,9 @@ class Trials:
         self.pool.release(number)
         was_ended = outcome.end == "killed" or outcome.exit_code in SIGNALLED
         was_cut_off = was_ended and stop is not None and stop.is_resumable
-        if was_cut_off or (outcome.end == "lost" and entry.tries < MOST_TRIES):
-            self.journal.requeue(entry, outcome.why or "stopped")
+        is_lost = outcome.end == "lost" and entry.losses < MOST_LOSSES
+        if was_cut_off or is_lost:
+            self.journal.requeue(entry, outcome.why or "stopped", losses=entry.losses + is_lost)
             return
         if outcome.end == "killed" and stop:
             outcome = Outcome("killed", outcome.exit_code, outcome.seconds, f"{stop.reason}: {stop.detail}")

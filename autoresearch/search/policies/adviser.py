@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from autoresearch.chat import Call, Chat, Endpoint, Message
 from autoresearch.errors import ChatFailed
 from autoresearch.search.policies import Context
+from autoresearch.search.spans import CALL
 
 WINDOW = 10  # questions over which the rate of failure is taken
 FEWEST = 5  # questions before it counts
@@ -37,8 +38,6 @@ class Adviser:
         self.chat = Chat(self.endpoint, context.stop, self._count)
         self.last = Call(self.endpoint.model)
         """What the last question cost."""
-        self.spent: dict[str, float] = {}
-        """What all questions cost, and how many there were."""
         self.failed: list[bool] = []
         """Of the last questions, whether they failed."""
 
@@ -49,11 +48,12 @@ class Adviser:
             ChatFailed: no acceptable answer; `lasting` where the campaign should end, for no answer can be expected.
             Interrupted: the campaign ends.
         """
-        with self.context.spans.span("llm.chat_completion", model=self.endpoint.model) as args:
+        with self.context.spans.span(CALL, model=self.endpoint.model) as args:
             try:
                 return self.chat.ask(messages, schema, check).value
             finally:
                 args |= {"attempts": self.last.attempts, "status": self.last.status, **self.tokens()}
+                args["cost_usd"] = self.last.cost_usd
 
     def worked(self) -> None:
         """Note that the last question was worth it."""
@@ -86,11 +86,11 @@ class Adviser:
 
     def state(self) -> dict[str, Any]:
         """As in Policy. Questions are built from the history alone, so there is no conversation to be kept."""
-        return {"spent": self.spent, "failed": self.failed, "takes_schema": self.chat.takes_schema}
+        return {"failed": self.failed, "takes_schema": self.chat.takes_schema}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """As in Policy."""
-        self.spent, self.failed = dict(state.get("spent", {})), list(state.get("failed", []))
+        self.failed = list(state.get("failed", []))
         self.chat.takes_schema = state.get("takes_schema", True)
 
     def _note(self, failed: bool) -> None:
@@ -98,13 +98,3 @@ class Adviser:
 
     def _count(self, call: Call) -> None:
         self.last = call
-        one = {
-            "calls": 1,
-            "failures": int(call.status != "ok"),
-            "attempts": call.attempts,
-            "prompt_tokens": call.prompt_tokens,
-            "completion_tokens": call.completion_tokens,
-            "cost_usd": call.cost_usd,
-            "seconds": call.seconds,
-        }
-        self.spent = {name: self.spent.get(name, 0) + value for name, value in one.items()}
