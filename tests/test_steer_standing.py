@@ -71,6 +71,14 @@ def test_standings_count_a_diverged_repetition_against_the_plan():
     assert second.num_diverged == 1 and second.p_diverge == 1.5 / 4 and first.p_diverge == 0.5 / 4
 
 
+def test_standings_count_a_lost_run_as_worse_than_the_worst_result():
+    steady = [row(1.01, number, GOOD) for number in (1, 2, 3)]
+    brittle = [row(1.0, 4, BETTER), row(1.0, 5, BETTER), row(None, 6, BETTER)]
+    first, second = standing.reported([*brittle, *steady])
+    assert (first.plan, second.plan) == (GOOD, BETTER), "where all results are close, a loss is not"
+    assert second.mean == pytest.approx((1.0 + 1.0 + 1.02) / 3)
+
+
 def test_standings_leave_the_machines_failures_out():
     found = standing.standings([row(1.3, 1, GOOD), row(None, 2, GOOD, status="infra_fail"), row(1.3, 3, GOOD)])
     assert [(one.num_runs, one.num_diverged) for one in found] == [(2, 0)]

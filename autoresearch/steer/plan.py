@@ -95,7 +95,7 @@ class Plan(Record):
 
     def decaying_from(self, p: float) -> "Plan":
         """The plan that begins its decay at `p`, without a jump; itself where it has begun, or nothing has."""
-        if p <= 0 or p >= 1 - self.cooldown:
+        if p <= 0 or p >= 1 - self.cooldown or self.lr(p) <= 0:
             return self
         warmup, lr_peak = min(self.warmup, p), self.lr(p)
         return Plan(

@@ -90,7 +90,10 @@ def is_plateau(finals: Sequence[Final]) -> bool:
 
 
 def standings(finals: Sequence[Final]) -> list[Standing]:
-    """Every plan that gave a result, by mean + 1 sd; a diverged run counts with the worst result of the campaign."""
+    """Every plan that gave a result, by mean + 1 sd.
+
+    A diverged run counts as worse than the worst result of the campaign, by as much as the median is than the best.
+    """
     told = [one for one in finals if one.status not in ("infra_fail", "budget")]
     values, sigma = scored(told), sigma_of(told)
     groups: dict[str, list[Final]] = {}
@@ -101,8 +104,8 @@ def standings(finals: Sequence[Final]) -> list[Standing]:
         own = scored(runs)
         if not own:
             continue
-        lost = [max(values)] * sum(result_of(one) is None and one.status == "diverged" for one in runs)
-        counted = [*own, *lost]
+        num_lost = sum(result_of(one) is None and one.status == "diverged" for one in runs)
+        counted = [*own, *[max(values) + statistics.median(values) - min(values)] * num_lost]
         scatter = sum((value - statistics.fmean(counted)) ** 2 for value in counted)
         sd = math.sqrt((3 * sigma**2 + scatter) / (2 + len(counted)))
         num_diverged = sum(one.status == "diverged" or one.num_rollbacks > 0 for one in runs)
