@@ -58,6 +58,34 @@ def test_credit_of_dimensions_that_never_differed_is_the_prior():
     assert all(abs(mean) < error for mean, error in effects.values())
 
 
+def test_credit_learns_that_a_dimension_does_not_matter():
+    plans = [SPACE.spread(number) for number in range(12)]
+    spread = [float(one.log_peak) for one in map(features_of_plan, plans)]
+    rounds = told(plans, lambda one: 1.3 + 0.1 * (one.log_peak - min(spread)) ** 2)
+    effects = steps(Credit(rounds, FRAME, SIGMA))
+    assert effects["log_ramp_rate"][1] < 0.7 * effects["log_peak"][1]
+
+
+def test_credit_follows_what_is_no_quadratic():
+    """A flat bottom with a steep wall: a quadratic alone has its optimum in the wrong place."""
+
+    def truth(one: Features) -> float:
+        return 1.2 + 0.2 * max(0.0, math.log(2e-3) - one.log_peak) ** 2 + 0.02 * max(0.0, one.log_peak - math.log(8e-3))
+
+    peaks = [2e-4 * 1.5**number for number in range(12)]
+    credit = Credit(told([plan(peak) for peak in peaks], truth), FRAME, SIGMA)
+    for peak in (2.5e-3, 4e-3, 7e-3):
+        mean, _ = credit.predict([features_of_plan(plan(peak)).coordinates])
+        assert float(mean[0]) == pytest.approx(1.2, abs=2 * SIGMA)
+
+
+def test_credit_of_one_plan_run_twice_beside_an_absurd_result_is_finite():
+    rows = [row(1.2, 1), row(1.2, 2), row(5e6, 3, plan(9e-3))]
+    rounds = [one for final in rows if (one := features_of(final))]
+    mean, error = Credit(rounds, FRAME, 1e-6).predict([one.coordinates for one in rounds])
+    assert all(map(math.isfinite, [*mean, *error]))
+
+
 @pytest.mark.parametrize("results", [[1.2], [1.2] * 5, [1.2, 31.0, 5e6]])
 def test_credit_of_few_equal_or_absurd_results_is_finite(results):
     rows = [row(value, number, SPACE.spread(number)) for number, value in enumerate(results)]

@@ -110,6 +110,44 @@ def test_memory_repeats_the_two_best_plans_before_the_end():
     assert counts == [3, 3]
 
 
+def bowl(number: int = 16) -> list[Final]:
+    """Rounds all over the ranges; the peak decides, with divergence from 1e-2 on."""
+    plans = [SPACE.spread(one) for one in range(number)]
+    return [
+        row(None if one.lr_peak > 1e-2 else 1.2 + 0.02 * math.log(one.lr_peak / 3e-3) ** 2 + 0.1 * one.final, place, one)
+        for place, one in enumerate(plans)
+    ]
+
+
+def test_memory_settles_on_what_is_surest_before_the_repetitions():
+    late = memory.RESERVED + memory.SETTLING
+    bold, sure = (sum(advise(bowl(7), left, seed).choices[0].error for seed in range(1, 7)) for left in (late + 1, late))
+    assert sure < 0.8 * bold
+
+
+def test_memory_takes_turns_on_a_plateau_until_it_settles():
+    stuck = [*bowl(10), *(row(1.35, 20 + number, plan(1e-3)) for number in range(5))]
+    late = memory.RESERVED + memory.SETTLING
+    kinds = [[one.kind for one in advise(stuck, left).choices] for left in (late + 1, late)]
+    assert kinds == [["contrast", "explore", "improve"], ["improve", "contrast", "explore"]]
+
+
+def lucky() -> list[Final]:
+    """A plan at the boundary that came through once with the best result of all, where others like it were lost."""
+    edge = [row(None, 20 + number, plan(1.2e-2 + 1e-4 * number)) for number in range(6)]
+    return [*bowl(), *edge, row(1.1, 30, plan(1.21e-2)), row(1.1, 31, plan(1.22e-2))]
+
+
+def test_memory_improves_on_plans_that_come_through():
+    """Against one that came through by luck nothing is a gain, and all that would be tried is the boundary."""
+    assert advise(lucky(), 20).choices[0].p_diverge < memory.SAFE
+
+
+def test_memory_repeats_no_plan_that_is_mostly_lost():
+    chosen = advise(lucky(), memory.RESERVED).choices[0]
+    assert chosen.kind == "repeat" and chosen.plan.lr_peak < 1e-2
+
+
 def test_memory_brief_tells_effects_with_intervals_and_three_proposals():
     rng = random.Random(3)
     plans = [SPACE.draw(rng) for _ in range(20)]
