@@ -112,17 +112,21 @@ def test_memory_repeats_the_two_best_plans_before_the_end():
 
 def bowl(number: int = 16) -> list[Final]:
     """Rounds all over the ranges; the peak decides, with divergence from 1e-2 on."""
+
+    def result(one: Plan) -> float | None:
+        return 1.2 + 0.02 * math.log(one.lr_peak / 3e-3) ** 2 + 0.1 * one.final if one.lr_peak <= 1e-2 else None
+
     plans = [SPACE.spread(one) for one in range(number)]
-    return [
-        row(None if one.lr_peak > 1e-2 else 1.2 + 0.02 * math.log(one.lr_peak / 3e-3) ** 2 + 0.1 * one.final, place, one)
-        for place, one in enumerate(plans)
-    ]
+    return [row(result(one), place, one) for place, one in enumerate(plans)]
 
 
 def test_memory_settles_on_what_is_surest_before_the_repetitions():
+
+    def doubt(left: int) -> float:
+        return sum(advise(bowl(7), left, seed).choices[0].error or 0.0 for seed in range(1, 7))
+
     late = memory.RESERVED + memory.SETTLING
-    bold, sure = (sum(advise(bowl(7), left, seed).choices[0].error for seed in range(1, 7)) for left in (late + 1, late))
-    assert sure < 0.8 * bold
+    assert doubt(late) < 0.8 * doubt(late + 1)
 
 
 def test_memory_takes_turns_on_a_plateau_until_it_settles():
@@ -135,12 +139,12 @@ def test_memory_takes_turns_on_a_plateau_until_it_settles():
 def lucky() -> list[Final]:
     """A plan at the boundary that came through once with the best result of all, where others like it were lost."""
     edge = [row(None, 20 + number, plan(1.2e-2 + 1e-4 * number)) for number in range(6)]
-    return [*bowl(), *edge, row(1.1, 30, plan(1.21e-2)), row(1.1, 31, plan(1.22e-2))]
+    return [*bowl(), *edge, row(1.15, 30, plan(1.205e-2)), row(1.15, 31, plan(1.215e-2))]
 
 
 def test_memory_improves_on_plans_that_come_through():
     """Against one that came through by luck nothing is a gain, and all that would be tried is the boundary."""
-    assert advise(lucky(), 20).choices[0].p_diverge < memory.SAFE
+    assert all(advise(lucky(), 20, seed).choices[0].p_diverge < 0.3 for seed in (1, 2, 3))
 
 
 def test_memory_repeats_no_plan_that_is_mostly_lost():
