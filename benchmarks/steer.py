@@ -126,8 +126,8 @@ def by_memory(dims: Sequence[int] = memory.ALL) -> Choose:
 
 
 def at_random(finals: Sequence[Final], rng: random.Random, num_left: int) -> memory.Advice | Plan:
-    """No memory; the last rounds repeat the best as the memory does."""
-    advice = memory.advise(finals, SPACE, rng, num_left, ())
+    """No memory; the last rounds repeat the best as the memory does, with all that it sees."""
+    advice = memory.advise(finals, SPACE, rng, num_left)
     return advice.choices[0].plan if advice.choices[0].kind == "repeat" else SPACE.draw(rng)
 
 
@@ -194,11 +194,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FRESH, help="first seed")
     parser.add_argument("--seeds", type=int, default=20, help="campaigns of each kind")
     parser.add_argument("--families", default=",".join(FAMILIES), help="of surfaces, with commas")
+    parser.add_argument("--ways", default=",".join(WAYS), help="to choose plans, with commas")
     parser.add_argument("--quick", action="store_true", help="two families, the first three seeds, without random")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     families = ["mean", "valley"] if options.quick else options.families.split(",")
-    ways = [way for way in WAYS if way != "random"] if options.quick else list(WAYS)
+    ways = ["memory", "peak alone"] if options.quick else options.ways.split(",")
     seeds = range(3) if options.quick else range(options.first, options.first + options.seeds)
     rows = []
     for family in families:
