@@ -74,11 +74,12 @@ def test_memory_proposes_the_contrast_that_a_confounded_failure_asks_for():
         [row(None, number, status="infra_fail", lr=[]) for number in range(12)],
         [row(1.2, number, lr=row(1.2).lr[:30]) for number in range(8)],  # rows cut off by a kill
         [row(1.2, number) for number in range(8)],  # every column constant
+        [row(0.0, number) for number in range(8)],
         [row(None, number, status="ok") for number in range(8)],  # a result that was none
         [row(1.2 if number % 2 else None, number, no_decay(10.0 * number + 1)) for number in range(9)],  # far outside
         misled(),
     ],
-    ids=["empty", "one", "all lost", "all infra", "cut off", "constant", "no result", "outside", "misled"],
+    ids=["empty", "one", "all lost", "all infra", "cut off", "constant", "zero", "no result", "outside", "misled"],
 )
 def test_memory_answers_whatever_the_log_holds(finals):
     for num_left in (None, 1, 20):

@@ -29,6 +29,7 @@ LENGTH = 0.7  # half ranges over which the rest changes
 DOUBLINGS = 0.75  # prior sd of slope, rest and how much a dimension matters: each may turn out larger or smaller
 SWEEPS = 3  # over these, until they fit
 JITTER = 1e-6  # of the spread: least noise, so that absurd results can be solved for
+LEAST_SPREAD = 1e-12  # where all results are 0
 BEYOND = 1.5  # half ranges from the middle: what lies further out counts as being there
 LOGIT = (-3.0, 3.0)  # prior mean and sd of the log odds to diverge in the middle of the ranges
 SLOPES = ((12.0, 6.0), (2.0, 2.0), (0.5, 1.0))  # the same for peak, ramp rate and time near the peak, per half range
@@ -68,7 +69,7 @@ class Credit:
         y = np.array([one.result for one in told], dtype=float)
         self.best = float(y.min())
         self.middle = float(np.median(y))
-        self.spread = max(self.middle - self.best, float(y.std()) / 2, 3 * sigma)
+        self.spread = max(self.middle - self.best, float(y.std()) / 2, 3 * sigma, LEAST_SPREAD)
         self.noise = sigma**2 + (MISFIT * (y - self.best)) ** 2 + (JITTER * self.spread) ** 2
         self.y = y - self.middle
         self.ran = self._columns([one.coordinates for one in told], [one.rollbacks for one in told])
