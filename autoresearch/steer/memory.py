@@ -79,7 +79,8 @@ def advise(
         is_late = num_left is not None and num_left <= RESERVED + SETTLING
         pool = Pool.of(finals, space, random, credit, risk, is_late)
         regions = regions_of(rounds, frame, credit, [one.coordinates for one in pool.features])
-        choices = pool.choices(len(rounds) // 2 if plateau and len(rounds) % 2 and not is_late else 0)
+        has_turns = plateau and len(rounds) % 2 == 1 and not is_late  # the other rounds go on improving
+        choices = pool.choices(len(rounds) // 2 if has_turns else 0)
         choices = [*_repeats(finals, num_left, credit, risk), *choices][:NUM_CHOICES]
     text = brief.write(rounds, regions, choices, credit, plateau)
     return Advice(choices, text, plateau, regions, credit)
@@ -189,11 +190,9 @@ class Pool:
         p_diverge = risk.predict(features)
         ran = [one for final in finals if (one := features_of(final)) and one.result is not None]
         sound = credit.predict([one.coordinates for one in ran])[0][risk.predict(ran) < SAFE]
-        gain = (
-            np.maximum(0, credit.middle - mean)
-            if is_late
-            else _improvement(float(sound.min(initial=credit.middle)) - mean, error)
-        )
+        gain = _improvement(float(sound.min(initial=credit.middle)) - mean, error)
+        if is_late:
+            gain = np.maximum(0, credit.middle - mean)
         return Pool(plans, features, len(contrasts), mean, error, p_diverge, gain * _through(p_diverge))
 
     def choices(self, turn: int) -> list[Choice]:
