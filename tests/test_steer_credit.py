@@ -43,6 +43,18 @@ def test_credit_goes_to_the_dimension_that_earned_it():
         assert abs(effects[name][0]) < 2.5 * effects[name][1]
 
 
+def test_credit_sees_that_a_peak_is_good_with_an_early_decay_and_bad_with_a_late_one():
+    def truth(one: Features) -> float:
+        peak, _, start, _ = FRAME.scale(one.coordinates)
+        return 1.3 + 0.05 * peak * start
+
+    credit = Credit(told([SPACE.spread(number) for number in range(40)], truth), FRAME, SIGMA)
+    middle = [(low + high) / 2 for low, high in zip(FRAME.low, FRAME.high, strict=True)]
+    for start, expected in ((FRAME.low[2], -0.1), (FRAME.high[2], 0.1)):
+        low, high = ((peak, middle[1], start, middle[3]) for peak in (FRAME.low[0], FRAME.high[0]))
+        assert credit.difference(low, high)[0] == pytest.approx(expected, abs=0.04)
+
+
 def test_credit_of_a_confounded_failure_stays_in_doubt():
     low = [plan(peak) for peak in (4e-4, 8e-4, 1.2e-3)]
     high = plan(6e-3, shape="constant", final=0.5)
