@@ -34,7 +34,7 @@ from autoresearch.steer.space import Space
 ROUNDS = 30
 SEARCHED = 400  # schedules among which the true optimum is looked for; then around the best, closer and closer
 CLIMBS, CLIMBED = (0.3, 0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02), 60
-FRESH = 1000  # the first seed that nothing was tuned on
+FRESH = 2000  # the first seed that nothing was tuned on
 SPACE = Space(LOW, HIGH, lr_start=3e-4)
 PEAK_ALONE = (0,)
 Choose = Callable[[Sequence[Final], random.Random, int], memory.Advice | Plan]
@@ -126,8 +126,8 @@ def by_memory(dims: Sequence[int] = memory.ALL) -> Choose:
 
 
 def at_random(finals: Sequence[Final], rng: random.Random, num_left: int) -> memory.Advice | Plan:
-    """No memory; the last rounds repeat the best as the memory does."""
-    advice = memory.advise(finals, SPACE, rng, num_left, ())
+    """No memory; the last rounds repeat the best as the memory does, with all that it sees."""
+    advice = memory.advise(finals, SPACE, rng, num_left)
     return advice.choices[0].plan if advice.choices[0].kind == "repeat" else SPACE.draw(rng)
 
 
@@ -192,13 +192,14 @@ def main() -> None:
     """Play and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--first", type=int, default=FRESH, help="first seed")
-    parser.add_argument("--seeds", type=int, default=10, help="campaigns of each kind")
+    parser.add_argument("--seeds", type=int, default=20, help="campaigns of each kind")
     parser.add_argument("--families", default=",".join(FAMILIES), help="of surfaces, with commas")
+    parser.add_argument("--ways", default=",".join(WAYS), help="to choose plans, with commas")
     parser.add_argument("--quick", action="store_true", help="two families, the first three seeds, without random")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     families = ["mean", "valley"] if options.quick else options.families.split(",")
-    ways = [way for way in WAYS if way != "random"] if options.quick else list(WAYS)
+    ways = ["memory", "peak alone"] if options.quick else options.ways.split(",")
     seeds = range(3) if options.quick else range(options.first, options.first + options.seeds)
     rows = []
     for family in families:

@@ -43,6 +43,18 @@ def test_credit_goes_to_the_dimension_that_earned_it():
         assert abs(effects[name][0]) < 2.5 * effects[name][1]
 
 
+def test_credit_sees_that_a_peak_is_good_with_an_early_decay_and_bad_with_a_late_one():
+    def truth(one: Features) -> float:
+        peak, _, start, _ = FRAME.scale(one.coordinates)
+        return 1.3 + 0.05 * peak * start
+
+    credit = Credit(told([SPACE.spread(number) for number in range(40)], truth), FRAME, SIGMA)
+    middle = [(low + high) / 2 for low, high in zip(FRAME.low, FRAME.high, strict=True)]
+    for start, expected in ((FRAME.low[2], -0.1), (FRAME.high[2], 0.1)):
+        low, high = ((peak, middle[1], start, middle[3]) for peak in (FRAME.low[0], FRAME.high[0]))
+        assert credit.difference(low, high)[0] == pytest.approx(expected, abs=0.04)
+
+
 def test_credit_of_a_confounded_failure_stays_in_doubt():
     low = [plan(peak) for peak in (4e-4, 8e-4, 1.2e-3)]
     high = plan(6e-3, shape="constant", final=0.5)
@@ -56,6 +68,33 @@ def test_credit_of_dimensions_that_never_differed_is_the_prior():
     same = told([plan()] * 6, lambda one: 1.3)
     effects = steps(Credit(same, FRAME, SIGMA))
     assert all(abs(mean) < error for mean, error in effects.values())
+
+
+def test_credit_learns_that_a_dimension_does_not_matter():
+    plans = [SPACE.spread(number) for number in range(12)]
+    spread = [float(one.log_peak) for one in map(features_of_plan, plans)]
+    rounds = told(plans, lambda one: 1.3 + 0.1 * (one.log_peak - min(spread)) ** 2)
+    effects = steps(Credit(rounds, FRAME, SIGMA))
+    assert effects["log_ramp_rate"][1] < 0.7 * effects["log_peak"][1]
+
+
+def test_credit_follows_what_is_no_quadratic():
+    """A basin in a plain, on which a quadratic misses by 0.016."""
+
+    def truth(one: Features) -> float:
+        return 1.2 - 0.05 * math.exp(-2 * (one.log_peak - math.log(3e-3)) ** 2)
+
+    credit = Credit(told([plan(2e-4 * 1.5**number) for number in range(12)], truth), FRAME, SIGMA)
+    for there in map(features_of_plan, (plan(6e-4), plan(3e-3), plan(1e-2))):
+        mean, _ = credit.predict([there.coordinates])
+        assert float(mean[0]) == pytest.approx(truth(there), abs=0.01)
+
+
+def test_credit_of_one_plan_run_twice_beside_an_absurd_result_is_finite():
+    rows = [row(1.2, 1), row(1.2, 2), row(5e6, 3, plan(9e-3))]
+    rounds = [one for final in rows if (one := features_of(final))]
+    mean, error = Credit(rounds, FRAME, 1e-6).predict([one.coordinates for one in rounds])
+    assert all(map(math.isfinite, [*mean, *error]))
 
 
 @pytest.mark.parametrize("results", [[1.2], [1.2] * 5, [1.2, 31.0, 5e6]])

@@ -74,12 +74,16 @@ def test_memory_proposes_the_contrast_that_a_confounded_failure_asks_for():
         [row(None, number, status="infra_fail", lr=[]) for number in range(12)],
         [row(1.2, number, lr=row(1.2).lr[:30]) for number in range(8)],  # rows cut off by a kill
         [row(1.2, number) for number in range(8)],  # every column constant
+        [row(0.0, number) for number in range(8)],
         [row(None, number, status="ok") for number in range(8)],  # a result that was none
         [row(1.2 if number % 2 else None, number, no_decay(10.0 * number + 1)) for number in range(9)],  # far outside
         misled(),
         [row(1.2, num_rollbacks=1)],
     ],
-    ids=["empty", "one", "all lost", "all infra", "cut off", "constant", "no result", "outside", "misled", "rescued"],
+    ids=[
+        *("empty", "one", "all lost", "all infra", "cut off", "constant", "zero", "no result", "outside", "misled"),
+        "rescued",
+    ],
 )
 def test_memory_answers_whatever_the_log_holds(finals):
     for num_left in (None, 1, 20):
@@ -116,6 +120,48 @@ def test_memory_repeats_the_two_best_plans_before_the_end():
         finals.append(row(1.21 if chosen.plan == SPACE.spread(9) else 1.22, 20 - left, chosen.plan))
     counts = [sum(one.plan == SPACE.spread(number) for one in finals) for number in (9, 8)]
     assert counts == [3, 3]
+
+
+def bowl(number: int = 16) -> list[Final]:
+    """Rounds all over the ranges; the peak decides, with divergence from 1e-2 on."""
+
+    def result(one: Plan) -> float | None:
+        return 1.2 + 0.02 * math.log(one.lr_peak / 3e-3) ** 2 + 0.1 * one.final if one.lr_peak <= 1e-2 else None
+
+    plans = [SPACE.spread(one) for one in range(number)]
+    return [row(result(one), place, one) for place, one in enumerate(plans)]
+
+
+def test_memory_settles_on_what_is_surest_before_the_repetitions():
+
+    def doubt(left: int) -> float:
+        return sum(advise(bowl(7), left, seed).choices[0].error or 0.0 for seed in range(1, 7))
+
+    late = memory.RESERVED + memory.SETTLING
+    assert doubt(late) < 0.8 * doubt(late + 1)
+
+
+def test_memory_takes_turns_on_a_plateau_until_it_settles():
+    stuck = [*bowl(10), *(row(1.35, 20 + number, plan(1e-3)) for number in range(5))]
+    late = memory.RESERVED + memory.SETTLING
+    kinds = [[one.kind for one in advise(stuck, left).choices] for left in (late + 1, late)]
+    assert kinds == [["contrast", "explore", "improve"], ["improve", "contrast", "explore"]]
+
+
+def lucky() -> list[Final]:
+    """A plan at the boundary that came through once with the best result of all, where others like it were lost."""
+    edge = [row(None, 20 + number, plan(1.2e-2 + 1e-4 * number)) for number in range(6)]
+    return [*bowl(), *edge, row(1.15, 30, plan(1.205e-2)), row(1.15, 31, plan(1.215e-2))]
+
+
+def test_memory_improves_on_plans_that_come_through():
+    """Against one that came through by luck nothing is a gain, and all that would be tried is the boundary."""
+    assert all(advise(lucky(), 20, seed).choices[0].p_diverge < 0.3 for seed in (1, 2, 3))
+
+
+def test_memory_repeats_no_plan_that_is_mostly_lost():
+    chosen = advise(lucky(), memory.RESERVED).choices[0]
+    assert chosen.kind == "repeat" and chosen.plan.lr_peak < 1e-2
 
 
 def test_memory_brief_tells_effects_with_intervals_and_three_proposals():

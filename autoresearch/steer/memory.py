@@ -24,6 +24,8 @@ DRAWN, NEARBY, NUM_BEST = 120, 60, 4  # candidates: anywhere, and near each of t
 BOLD = 2.0  # standard deviations that may be hoped for
 STEPS = (0.05, 0.15, 0.3)  # of a range, around the best plans
 RESERVED = 5  # last rounds of a campaign that repeat its best plans until they are confirmed
+SETTLING = 3  # rounds before these that try what is expected to be best, and hope for nothing
+SAFE = 0.5  # a plan that is likelier lost than this is nothing to improve on
 NUM_CHOICES = 3
 
 
@@ -75,10 +77,12 @@ def advise(
         choices = _first(crashed, space, risk, frame)
         regions = regions_of(rounds, frame, None)
     else:
-        pool = Pool.of(finals, space, random, credit, risk)
+        is_late = num_left is not None and num_left <= RESERVED + SETTLING
+        pool = Pool.of(finals, space, random, credit, risk, is_late)
         regions = regions_of(rounds, frame, credit, [one.coordinates for one in pool.features])
-        choices = pool.choices(plateau, len(rounds))
-        choices = [*_repeats(finals, num_left, credit), *choices][:NUM_CHOICES]
+        has_turns = plateau and len(rounds) % 2 == 1 and not is_late  # the other rounds go on improving
+        choices = pool.choices(len(rounds) // 2 if has_turns else 0)
+        choices = [*_repeats(finals, num_left, credit, risk), *choices][:NUM_CHOICES]
     text = brief.write(rounds, regions, choices, credit, plateau)
     return Advice(choices, text, plateau, regions, credit)
 
@@ -137,16 +141,18 @@ def _first(rounds: Sequence[Features], space: Space, risk: Risk, frame: Frame) -
     return [Choice(kind, plan, why, p_diverge=float(p)) for plan, p in zip(plans, chances, strict=True)]
 
 
-def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit) -> list[Choice]:
-    """The next repetition that is due, if the end is near enough."""
+def _repeats(finals: Sequence[Final], num_left: int | None, credit: Credit, risk: Risk) -> list[Choice]:
+    """The next repetition that is due, if the end is near enough.
 
-    def shrunk(one: standing.Standing) -> float:
-        """Its mean, drawn towards what the regression expects: a single run that was the best was lucky as well."""
-        mean, error = (float(x[0]) for x in credit.predict([features_of_plan(one.plan).coordinates]))
-        own, other = one.sd**2 / len(one.results), error**2 + credit.sigma**2
-        return (one.mean / own + mean / other) / (1 / own + 1 / other) + one.sd
+    Ranked as it will be reported, but by the expected mean: a single run that was the best was lucky as well.
+    """
+    import numpy as np
 
-    ranked = sorted(standing.standings(finals), key=shrunk)[: standing.NUM_REPORTED]
+    known = standing.standings(finals)
+    features = [features_of_plan(one.plan) for one in known]
+    expected, _ = credit.predict([one.coordinates for one in features])
+    gain = np.maximum(0, credit.middle - expected - [one.sd for one in known]) * _through(risk.predict(features))
+    ranked = [known[number] for number in np.argsort(-gain, kind="stable")[: standing.NUM_REPORTED]]
     due = [one for one in ranked if not one.is_confirmed]
     needed = sum(standing.REPEATS - one.num_runs for one in due)
     if num_left is None or not due or num_left > max(needed, RESERVED):
@@ -168,10 +174,11 @@ class Pool:
     error: Any
     p_diverge: Any
     worth: Any
-    """Expected improvement, times the probability to come through."""
+    """Expected improvement on the best, times the probability to come through; late in a campaign, expected gain on an
+    ordinary round."""
 
     @staticmethod
-    def of(finals: Sequence[Final], space: Space, random: Random, credit: Credit, risk: Risk) -> "Pool":
+    def of(finals: Sequence[Final], space: Space, random: Random, credit: Credit, risk: Risk, is_late: bool) -> "Pool":
         """Draw and rank."""
         import numpy as np
 
@@ -181,13 +188,16 @@ class Pool:
         plans = [*contrasts, *near, *(space.draw(random) for _ in range(DRAWN))]
         features = [features_of_plan(plan) for plan in plans]
         mean, error = credit.predict([one.coordinates for one in features])
-        ran = [one.coordinates for final in finals if (one := features_of(final)) and one.result is not None]
         p_diverge = risk.predict(features)
-        worth = _improvement(float(credit.predict(ran)[0].min()) - mean, error) * (1 - p_diverge) ** standing.REPEATS
-        return Pool(plans, features, len(contrasts), mean, error, p_diverge, np.array(worth))
+        ran = [one for final in finals if (one := features_of(final)) and one.result is not None]
+        sound = credit.predict([one.coordinates for one in ran])[0][risk.predict(ran) < SAFE]
+        gain = _improvement(float(sound.min(initial=credit.middle)) - mean, error)
+        if is_late:
+            gain = np.maximum(0, credit.middle - mean)
+        return Pool(plans, features, len(contrasts), mean, error, p_diverge, gain * _through(p_diverge))
 
-    def choices(self, is_plateau: bool, num_rounds: int) -> list[Choice]:
-        """The best to improve, to contrast and to explore; on a plateau they take turns to be the first."""
+    def choices(self, turn: int) -> list[Choice]:
+        """The best to improve, to contrast and to explore; a turn, counted from 0, begins with another of them."""
         import numpy as np
 
         found = [
@@ -196,11 +206,11 @@ class Pool:
         if self.num_contrasts:
             place = int(np.argmax(self.worth[: self.num_contrasts]))
             found.append(self._choice("contrast", place, "the best plan, changed in one dimension alone"))
-        hope = np.where(self.p_diverge < 0.5, self.mean - BOLD * self.error, np.inf)
+        hope = np.where(self.p_diverge < SAFE, self.mean - BOLD * self.error, np.inf)
         found.append(
             self._choice("explore", int(np.argmin(hope)), "the best that may be hoped for where little is known")
         )
-        turn = (num_rounds // 2) % len(found) if is_plateau and num_rounds % 2 else 0
+        turn %= len(found)
         return found[turn:] + found[:turn]
 
     def _choice(self, kind: Kind, place: int, why: str) -> Choice:
@@ -218,6 +228,11 @@ def _contrasts(best: Plan, finals: Sequence[Final], space: Space) -> list[Plan]:
             if plan.model_dump_json() not in tried:
                 found[plan.model_dump_json()] = plan
     return list(found.values())
+
+
+def _through(p_diverge: Any) -> Any:
+    """The probability to come through as often as a plan is repeated."""
+    return (1 - p_diverge) ** standing.REPEATS
 
 
 def _improvement(gain: Any, error: Any) -> Any:
