@@ -123,7 +123,10 @@ def test_player_that_nothing_confines_is_not_started(tmp_path: Path) -> None:
 
 # --- under the tool
 
-TRAINED = """
+TRAINED = """import os
+import sys
+from pathlib import Path
+import numpy as np
 TRICK = ""
 if __name__ == "__main__":
     folder = Path(os.environ["AUTORESEARCH_TRIAL_DIR"])
@@ -137,14 +140,16 @@ if __name__ == "__main__":
     if TRICK == "linked folder":
         path.parent.rename(folder / "elsewhere")
         path.parent.symlink_to(folder / "elsewhere")
+    sys.exit()
 """
+"""What trains, before the slow import of what plays."""
 
 
 @pytest.mark.slow
 def test_hostile_training_ends_as_a_crash_that_says_why(golf_data: Path, tmp_path: Path) -> None:
     if is_open():
         pytest.skip("nothing confines a player on this machine")
-    desk = course(tmp_path, golf_data, {}, **{"train_gpt.py": PLAYED.format(trick="pass", look="pass") + TRAINED})
+    desk = course(tmp_path, golf_data, {}, **{"train_gpt.py": TRAINED + PLAYED.format(trick="pass", look="pass")})
     done = desk.sh("uv run -m autoresearch setup t1 --baseline-runs 1")
     assert done.returncode == 0, done.stdout + done.stderr
     for trick, words in (
