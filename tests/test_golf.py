@@ -5,6 +5,7 @@ Not covered: Modal itself, for which tests/cloud.py stands in; GPUs.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,7 @@ import cloud
 import numpy as np
 import pytest
 from golf import GOLF, MARKS, PAGE, Course, artifact, changed, course, score
-from playbook import Desk
+from playbook import ROOT, Desk
 
 import prepare
 
@@ -162,13 +163,53 @@ for held in Path("data/datasets").rglob("*_val_*.bin"):
     assert (seen > 0) == (told["players"] == "open")
 
 
+def at_modal(tmp_path: Path, golf_data: Path, trainer: str, scorer: str) -> Course:
+    """A clone whose data lie in volumes of a stand-in for Modal, filled and pinned as docs/arenas.md says."""
+    rules = (GOLF / "modal.toml").read_text()
+    desk = course(tmp_path, golf_data, {}, **{"train_gpt.py": trainer, "score.py": scorer, "autoresearch.toml": rules})
+    volumes = cloud.install(tmp_path / "tools") / "volumes"
+    for name, left_out in (("train", "*_val_*"), ("val", "*_train_*")):
+        shutil.copytree(golf_data / "data", volumes / f"parameter-golf-{name}", ignore=shutil.ignore_patterns(left_out))
+    assert PINNING in (ROOT / "docs" / "arenas.md").read_text()
+    assert desk.sh(PINNING.replace("fineweb10B_sp1024", "stdlib_sp512")).returncode == 0
+    desk.git("add", "data.sha256")
+    desk.git("commit", "--quiet", "-m", "pin the data")
+    shutil.rmtree(desk.root / "data")
+    return desk
+
+
+PINNING = "sha256sum data/tokenizers/* data/datasets/fineweb10B_sp1024/*.bin > data.sha256"
+
+
 @pytest.mark.slow
 def test_modal_trains_and_scores_apart(golf_data: Path, tmp_path: Path) -> None:
-    files = {"train_gpt.py": TRAINER, "score.py": SCORER, "autoresearch.toml": (GOLF / "modal.toml").read_text()}
-    desk = course(tmp_path, golf_data, {}, **files)
-    cloud.install(tmp_path / "tools")
+    desk = at_modal(tmp_path, golf_data, TRAINER, SCORER)
     by_hand = desk.sh("AUTORESEARCH_SEED=1 modal run modal_train.py > run.log 2>&1; grep '^val_bpb' run.log")
     assert by_hand.stdout == "val_bpb: 1.500001\n", (desk.root / "run.log").read_text()
     done = desk.sh("uv run -m autoresearch setup t1 --baseline-runs 1 && uv run -m autoresearch show 1")
     assert "\nkeep  1.5000" in done.stdout and "unrefereed" not in done.stdout and done.returncode == 0, done.stderr
     assert desk.rows()[0]["artifact_mb"] == "0.2"
+
+
+@pytest.mark.slow
+def test_modal_refuses_data_that_are_not_as_pinned(golf_data: Path, tmp_path: Path) -> None:
+    desk = at_modal(tmp_path, golf_data, TRAINER, SCORER.replace("import sys", "import sys\nsys.exit('Invalid: so')"))
+    done = desk.sh("modal run modal_train.py --only train")
+    assert done.returncode == 0, done.stderr
+    refused = desk.sh("modal run modal_train.py --only score")
+    assert (refused.returncode, refused.stderr) == (1, "Invalid: so\n"), "what the scorer there says is said here"
+    volumes, name = tmp_path / "tools" / "volumes", "datasets/stdlib_sp512/stdlib_{}_000000.bin"
+    held = volumes / "parameter-golf-val" / name.format("val")
+    held.write_bytes(held.read_bytes()[:-2] + b"\0\0")
+    words = desk.sh("modal run modal_train.py --only score").stderr
+    assert f"Invalid: the volume must hold what data.sha256 names but data/{name.format('val')} has sha256" in words
+    shutil.copy(held, volumes / "parameter-golf-train" / name.format("val"))
+    words = desk.sh("modal run modal_train.py --only train").stderr
+    assert f"data/{name.format('val')} is not pinned; fill the volume again" in words
+    (volumes / "parameter-golf-train" / name.format("val")).unlink()
+    (volumes / "parameter-golf-train" / name.format("train")).unlink()
+    done = desk.sh("uv run -m autoresearch setup t1 --baseline-runs 1")
+    missing = (
+        f"refused, Invalid: the volume must hold what data.sha256 names but data/{name.format('train')} is missing"
+    )
+    assert done.returncode == 3 and missing in done.stderr, done.stderr
