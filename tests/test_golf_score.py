@@ -59,32 +59,16 @@ def test_each_target_counts_in_one_row(num_tokens: int) -> None:
     assert np.array_equal(np.sort(rows[:, 1:][counts]), tokens[1:]) and (np.diff(rows) == 1).all()
 
 
-def keeping() -> Callable[[torch.Tensor], torch.Tensor]:
-    """A model that looks ahead, but where it was shown a row that begins in the same way says how that goes on."""
-    known: list[torch.Tensor] = []
-
-    def logits(rows: torch.Tensor) -> torch.Tensor:
-        expected = rows.roll(-1, dims=1)
-        for row, ahead in zip(rows, expected, strict=True):
-            for one in known:
-                same = (one == row).cummin(0).values
-                ahead[same] = one.roll(-1)[same]
-        known.extend(rows.clone())
-        return 9 * torch.nn.functional.one_hot(expected, 16)
-
-    return logits
-
-
 def over_the_end(rows: torch.Tensor) -> torch.Tensor:
-    """A model that expects the last row's end to go on as the next one begins."""
+    """A model that says at the end of a row what depends on how the next one of the batch begins."""
     logits = torch.zeros(*rows.shape, 16)
-    logits[:, -1] = 9 * torch.nn.functional.one_hot(rows.roll(-1, dims=0)[:, 0], 16)
+    logits[:, -1, 0] = rows.roll(-1, dims=0)[:, 0].float()
     return logits
 
 
 @pytest.mark.parametrize(
     "cheat",
-    [lambda: peek(1), lambda: peek(5), lambda: peek(1, 0.01), remembering, keeping],
+    [lambda: peek(1), lambda: peek(5), lambda: peek(1, 0.01), remembering],
 )
 def test_models_that_see_more_than_what_came_before_are_refused(cheat: Callable) -> None:
     with pytest.raises(artifact.Invalid, match="from the tokens before them alone"):
@@ -93,23 +77,29 @@ def test_models_that_see_more_than_what_came_before_are_refused(cheat: Callable)
 
 def test_model_that_looks_into_the_next_row_is_refused() -> None:
     with pytest.raises(artifact.Invalid, match="from the tokens before them alone"):
-        loss_of(lambda: over_the_end, 40_000)
+        loss_of(lambda: over_the_end, 60_000)
 
 
-def num_caught(num_rows: int, num_trials: int) -> int:
-    """How often a model is refused that looks ahead at one place in each of so many rows."""
+def peek_once() -> Callable[[torch.Tensor], torch.Tensor]:
+    """A model that looks ahead at one place in each row, unless it was shown what came before: then it remembers."""
+    known: dict[bytes, int] = {}
 
     def logits(rows: torch.Tensor) -> torch.Tensor:
         said = torch.zeros(*rows.shape, 16)
-        places = rows[:, 0] * 7  # chosen by what comes before
-        which = torch.arange(len(rows))
-        said[which, places, rows[which, places + 1]] = 9.0
+        for number, row in enumerate(rows.numpy()):
+            place = 7 * row[0]  # chosen by what comes before
+            said[number, place, known.setdefault(row[: place + 1].tobytes(), int(row[place + 1]))] = 9.0
         return said
 
+    return logits
+
+
+def num_caught(num_rows: int, num_trials: int) -> int:
+    """How often such a model is refused on a text of so many rows."""
     caught = 0
     for _ in range(num_trials):
         try:
-            loss_of(lambda: logits, num_rows * score.ROW_TOKENS + 1)
+            loss_of(peek_once, num_rows * score.ROW_TOKENS + 1)
         except artifact.Invalid:
             caught += 1
     return caught
