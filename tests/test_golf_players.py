@@ -28,34 +28,42 @@ class Model(nn.Module):
         {trick}
         return logits
 
+def expect_unreadable(paths):
+    for path in paths:
+        try:
+            open(path, "rb").close()
+        except OSError:
+            continue
+        raise AssertionError(f"SEEN {{path}}")
+
 def build_model():
     {look}
     return Model()
 """
 LOOKS = """print("val_bpb: 0.1")
+    own = Path.cwd()
+    (other,) = {{"seeing", "blind"}} - {{own.name}}
+    left, others = (Path("/dev/shm", own.parent.name + name) for name in (own.name, other))
+    try:
+        left.touch()
+    except OSError:
+        pass
+    assert not others.exists(), "SEEN what the other player left"
     roots = [Path(sysconfig.get_path(name)) for name in ("purelib", "stdlib")]
     roots.append(Path("/usr/lib/python3/dist-packages"))
     places = ["ensurepip/_bundled/*.whl"]
     for name in ("rich", "pygments", "fontTools", "matplotlib", "pydantic", "typer", "markdown_it", "PIL"):
         places += [name + "/*.py", "pip/_vendor/" + name + "/*.py", "site-packages/" + name + "/*.py"]
-    found = [path for root in roots for place in places for path in root.glob(place)]
-    assert not found, f"SEEN {{found[:3]}}"
-    own = Path.cwd()
-    (other,) = {{"seeing", "blind"}} - {{own.name}}
+    for root in roots:
+        expect_unreadable(path for place in places for path in root.glob(place))
     for folder in (own.parent, own.parent / other, Path({data!r}), Path({root!r})):
-        try:
-            found = [path for path in folder.iterdir() if path != own]
-        except OSError:
-            continue
-        assert not found, f"SEEN {{found}}"
+        expect_unreadable(path for path in folder.glob("**/*") if own not in path.parents)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             is_other = f"/{{other}}/".encode() in path.read_bytes()
-            places = [path.with_name("fd"), path.with_name("cwd")] if is_other else []
-            found = [name for place in places for name in os.listdir(place)]
         except OSError:
             continue
-        assert not found, f"SEEN {{found}}"
+        expect_unreadable(path.parent / name for name in ("environ", "mem", "fd/0", "cwd/artifact.bin") if is_other)
 """
 PEEK = """sure = 4.0 * nn.functional.one_hot((5 * rows + 1) % 512, 512) * (rows % 2)[..., None]
         logits = logits + sure
@@ -82,14 +90,17 @@ def scored(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **code: st
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bubblewrap", "landlock"])
 def test_player_sees_neither_the_text_nor_the_other_player(
-    golf_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    golf_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    if is_open():
-        pytest.skip("nothing confines a player on this machine")
+    if sandbox.find((kind,)).kind != kind:
+        pytest.skip(f"there is no {kind} on this machine")
+    if kind == "landlock":
+        monkeypatch.setenv("PATH", "")  # where bubblewrap is not found
     look = LOOKS.format(data=str(golf_data / "data" / "datasets" / "stdlib_sp512"), root=str(ROOT))
     told = scored(golf_data, tmp_path, monkeypatch, look=look)
-    assert float(str(told["val_bpb"])) > 2 and told["players"] != "open"
+    assert float(str(told["val_bpb"])) > 2 and told["players"] == kind
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ docs/arenas.md.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import math
 import os
@@ -106,6 +107,7 @@ def confine(folder: Path, command: list[str]) -> tuple[list[str], dict[str, str]
     compiled = folder / "compiled"
     compiled.mkdir()
     view = sandbox.view(folder, compiled, [], [Path.cwd(), *sandbox.package_files(HELD_PACKAGES)], env)
+    view = dataclasses.replace(view, shares_memory=False)  # in which the two could leave each other the text
     return sandbox.command(found, view, command), dict(view.env), found.kind
 
 
