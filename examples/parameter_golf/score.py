@@ -191,7 +191,8 @@ def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: in
         gap = (said - log_probabilities(blind, noisy, targets, num_pieces)).abs()
         largest = max(largest, float(gap[torch.from_numpy(is_seen)].max()))
         new.append(gap.gather(1, torch.from_numpy(num_seen) - 1))
-    if max(largest / LARGEST_GAP, (mean := float(torch.cat(new).mean())) / MEAN_GAP) > 1:
+    mean = float(torch.cat(new).mean())
+    if largest > LARGEST_GAP or mean > MEAN_GAP:
         raise Invalid(
             "logits must follow from the tokens before them alone but where others follow they are up to "
             f"{largest:.4f} nats off, {mean:.4f} on average"
