@@ -221,7 +221,9 @@ class Noted(Record):
     half: float | None = None
     """Half the 95% interval of the effect."""
     carries: bool | None = None
-    """Whether the loss is more than noise."""
+    """Whether the loss is more than noise, or a limit is broken without it."""
+    oversize: str = ""
+    """Which limit a run without it exceeds, whatever its score."""
     why: str = ""
     """Why it could not be measured."""
 
@@ -241,6 +243,8 @@ class Remeasurement(Record):
     """Runs of all of them."""
     trials: dict[str, list[Trial]] = {}
     """By configuration: baseline and champion, or the number of the attempt left out."""
+    oversize: str = ""
+    """Which limit a run of baseline or champion exceeded: then nothing is confirmed, whatever the gain."""
     gains: dict[str, tuple[float, float]] = {}
     """By split: difference of champion and baseline, and half its 95% interval."""
     ratchet: float | None = None

@@ -61,7 +61,8 @@ def _open(campaign: Campaign, kind: Kind, num_runs: int, num_planned: int, now: 
 def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> Remeasurement:
     """Run baseline and champion on seeds that nothing was decided on, as often as the open record says.
 
-    Where there is a sealed split, its score decides the interval and never leaves the record.
+    Where there is a sealed split, its score decides the interval and never leaves the record. A run over a limit leaves
+    nothing confirmed.
 
     Raises:
         NoGoodTrial: a run gave no score.
@@ -77,8 +78,8 @@ def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) ->
                 found.closed = now()
                 save(campaign, found)
                 raise NoGoodTrial(f"{name} gave no score: {one.crash.kind}, {one.crash.why}; log: {one.folder}/run.log")
-            for excess in rules.excesses(campaign, [one]):
-                campaign.say(f"{name} is {excess}")
+            if not found.oversize and (excess := rules.excesses(campaign, [one])):
+                found.oversize = f"{name} is {'; '.join(excess)}"
     kept = lineage(attempts, champion)
     found.ratchet = sum(one.verdict.difference for one in kept if one.verdict)
     for split in ("val", "sealed"):
@@ -119,7 +120,7 @@ def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> 
         campaign.say(f"ablate: without {attempt.name}, {attempt.description}")
         for _ in range(found.num_runs):
             one = measure(campaign, found, commit, attempt.name)
-            noted.why = noted.why or "; ".join(rules.excesses(campaign, [one]))
+            noted.oversize = noted.oversize or "; ".join(rules.excesses(campaign, [one]))
         without = scores_of(found, attempt.name, "val")
         if not without or not scores:
             crashes = [one.crash for one in found.trials[attempt.name] if one.crash]
@@ -127,7 +128,7 @@ def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> 
             continue
         effect, noted.half = gain(without, scores, campaign.noise(attempts))
         noted.effect = effect if campaign.arena.metric.direction == "min" else -effect
-        noted.carries = noted.effect > noted.half
+        noted.carries = noted.oversize != "" or noted.effect > noted.half
     found.closed = now()
     save(campaign, found)
     return found

@@ -58,11 +58,14 @@ class Image:
 
 
 class Volume:
-    """Data that a container sees: those of the machine here."""
+    """Data that a container sees: a folder beside the client, below `volumes`."""
+
+    def __init__(self, name: str):
+        self.folder = Path(__file__).parent / "volumes" / name
 
     @staticmethod
     def from_name(name: str) -> "Volume":
-        return Volume()
+        return Volume(name)
 
 
 class App:
@@ -72,17 +75,17 @@ class App:
         self.image = image
 
     def function(self, volumes: dict[str, Volume], **options: Any) -> Callable:
-        return lambda one: types.SimpleNamespace(remote=lambda *args: self.run(one, args, list(volumes)))
+        return lambda one: types.SimpleNamespace(remote=lambda *args: self.run(one, args, volumes))
 
-    def run(self, one: types.FunctionType, args: tuple, mounts: list[str]) -> Any:
-        names, here = one.__globals__, Path.cwd()
+    def run(self, one: types.FunctionType, args: tuple, volumes: dict[str, Volume]) -> Any:
+        names = one.__globals__
         usual, gpus = names["PLACE"], names["GPUS"]
         with tempfile.TemporaryDirectory() as folder:
             for remote, local in self.image.files.items():
                 place = Path(folder) / Path(remote).relative_to(usual)
                 shutil.copytree(local, place) if Path(local).is_dir() else shutil.copy(local, place)
-            for mount in mounts:
-                (Path(folder) / Path(mount).relative_to(usual)).symlink_to(here / "data")
+            for mount, volume in volumes.items():
+                shutil.copytree(volume.folder, Path(folder) / Path(mount).relative_to(usual))
             names.update(PLACE=Path(folder), GPUS=1)
             try:
                 return one(*args)

@@ -114,6 +114,14 @@ def root(long_night: morning.Maker, tmp_path: Path) -> Path:
     return Path(shutil.copytree(long_night.root, tmp_path / "repo", symlinks=True))
 
 
+@pytest.fixture(scope="session")
+def golf_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small data of examples/parameter_golf, to be read."""
+    import golf  # it puts the example's modules on the path
+
+    return golf.with_data(tmp_path_factory.mktemp("golf"))
+
+
 @pytest.fixture
 def run_script(environment: dict[str, str], tmp_path: Path) -> Callable[..., launcher.Ended]:
     """Call with words and AUTORESEARCH_ settings (without the prefix): run a script to its end in tmp_path."""

@@ -55,6 +55,13 @@ def test_report_of_a_table_needs_no_repository(tmp_path: Path) -> None:
     assert "no file" in one.refuse("report", "--ledger", "none.tsv")
 
 
+def test_report_of_a_table_whose_first_row_is_cut_off_has_all_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "results.tsv").write_text("commit\tstatus\tdescription\tacc\na\tkeep\nb\tkeep\tsecond\t0.5\n")
+    one = night.Night(tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    one.run("report", "--ledger", "results.tsv", "--metric", "acc", "--direction", "max")
+    assert "second" in (tmp_path / "results" / "report" / "report.html").read_text()
+
+
 def test_report_is_refused_where_nothing_was_begun(tmp_path: Path) -> None:
     one = night.fresh(tmp_path)
     assert "autoresearch setup TAG" in one.refuse("report")

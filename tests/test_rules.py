@@ -1,5 +1,7 @@
 """Limits, guards, columns and scorers of autoresearch.toml: what holds whatever the score."""
 
+import json
+
 import night
 
 LIMITED = night.ARENA + "limits = { artifact_mb = 16.0 }\n"
@@ -25,10 +27,10 @@ def printing(one: night.Night, line: str) -> None:
     path.write_text(text.replace(PRINTED, f"print({line!r})\n    {PRINTED}"))
 
 
-def scored(folder, more: str = "") -> night.Night:
-    """A repository with a scorer, to which DEPTH is the size of an artifact."""
+def scored(folder, more: str = "", says: str = "") -> night.Night:
+    """A repository with a scorer, to which DEPTH is the size of an artifact, and which says more at the end."""
     one = night.fresh(folder)
-    (one.root / "score.py").write_text(SCORER)
+    (one.root / "score.py").write_text(SCORER + says)
     one.git("add", "score.py")
     one.arena(GOLF + more + night.ARENA.replace('["rules.txt"]', '["rules.txt", "score.py"]'))
     return one
@@ -57,6 +59,39 @@ def test_oversize_ends_an_attempt_before_it_is_measured_again(tmp_path):
     assert record["verdict"]["decision"].startswith("again")
     one.edit(DEPTH=4.01)
     assert "this code equals attempt 0002" in one.refuse("try", "-m", "once more")
+
+
+LATER = """if "{kind}-" in sys.argv[1]:
+    print("artifact_mb: 9")
+"""
+
+
+def test_champion_that_exceeds_a_limit_when_measured_again_is_not_confirmed(tmp_path):
+    one = scored(tmp_path, "limits = { artifact_mb = 6.0 }\n", LATER.format(kind="confirm"))
+    one.run("setup", "t1", "--baseline-runs", "1")
+    assert "keep" in one.attempt("deeper", DEPTH=5)
+    out = one.run("confirm", "--runs", "1").stdout
+    words = "oversize: baseline is over the limit: artifact_mb must be at most 6 but is 9"
+    assert out.startswith("champion against baseline") and f"\n{words}; this confirms nothing\n" in out
+    found = json.loads(one.run("wait", "--json").stdout)["result"]
+    assert found["gain"] < 0 and found["oversize"] in words
+    one.run("report")
+    page = one.text("results/t1/report.html")
+    assert '<span class="badge">not confirmed' in page and "Oversize: baseline is over the limit" in page
+
+
+def test_change_without_which_a_limit_is_exceeded_is_no_candidate_for_removal(tmp_path):
+    says = LATER.format(kind="ablate") + '    print("val_bpb: 0.5")\n'
+    one = scored(tmp_path, "limits = { artifact_mb = 6.0 }\n", says)
+    one.run("setup", "t1", "--baseline-runs", "1")
+    assert "keep" in one.attempt("smaller", "--once", LR=0.5)
+    out = one.run("ablate").stdout
+    assert "oversize without it: over the limit: artifact_mb must be at most 6 but is 9" in out
+    assert "candidate for removal" not in out
+    (effect,) = json.loads(one.run("wait", "--json").stdout)["result"]
+    assert effect["effect"] < 0 and effect["carries"] and "is 9" in effect["oversize"]
+    one.run("report")
+    assert "oversize without it: over the limit" in one.text("results/t1/report.html")
 
 
 def test_columns_are_those_of_the_rules_and_crashes_read_zero(tmp_path):

@@ -206,7 +206,7 @@ def find_identity(campaign: Campaign) -> dict[str, str]:
         log = Path(folder) / "log"
         extra = {"AUTORESEARCH_SUPERVISED": "1", process.MARK: folder}
         env = process.environment(campaign.variables, extra)
-        command = [sys.executable, "prepare.py", "--identity"]
+        command = [sys.executable, "-P", "prepare.py", "--identity"]  # no json.py that lies beside it
         ended = process.Launch(command, campaign.repo.root, env, log).wait([process.Deadline("prepare.py", IDENTITY_S)])
         text = log.read_text(errors="replace").strip()
     last = text.splitlines()[-1] if text else ""

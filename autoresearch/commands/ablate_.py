@@ -45,6 +45,7 @@ def report(found: Remeasurement) -> None:
     for one in found.effects:
         worth = one.why if one.effect is None else f"worth {one.effect:+.5f} ± {one.half or 0:.5f} (95%)"
         advice = "" if one.carries or one.effect is None else "; no more than noise, a candidate for removal"
+        advice = f"; oversize without it: {one.oversize}" if one.oversize else advice
         print(f"{one.id:04d}  {worth}{advice}  {one.description}")
     if not found.effects:
         print("nothing was kept since the baseline")

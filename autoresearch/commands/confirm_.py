@@ -39,12 +39,15 @@ def main(
 def facts(found: Remeasurement) -> dict[str, Any]:
     """What an agent may read of it, which leaves out sealed text."""
     difference, half = found.gains["val"]
-    return {"gain": difference, "half_interval": half, "ratchet": found.ratchet, "runs": found.num_runs}
+    facts = {"gain": difference, "half_interval": half, "ratchet": found.ratchet, "runs": found.num_runs}
+    return facts | {"oversize": found.oversize}
 
 
 def report(found: Remeasurement) -> None:
-    """Two lines."""
+    """Two lines, and a third where a limit was exceeded."""
     difference, half = found.gains["val"]
     runs = closing.count_of(found.num_runs, "run")
     print(f"champion against baseline on fresh seeds: {difference:+.5f} ± {half:.5f} (95%, {runs} each)")
     print(f"sum of the steps as they were kept: {found.ratchet:+.5f}")
+    if found.oversize:
+        print(f"oversize: {found.oversize}; this confirms nothing")

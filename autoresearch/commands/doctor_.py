@@ -75,9 +75,12 @@ def check_arena(repo: Repo) -> list[Finding]:
     except AutoresearchError as error:
         return [("data", MEND, str(error))]
     device = {name: identity[name] for name in ("platform", "scale", "dataset", "regime")}
-    script = "import json, prepare; print(json.dumps([str(prepare.DEVICE), prepare.attention_kernel()[1]]))"
+    script = (
+        "import json, sys; sys.path.append('.')\n"  # last: a stray json.py that lies there is not json
+        "import prepare; print(json.dumps([str(prepare.DEVICE), prepare.attention_kernel()[1]]))"
+    )
     env = process.environment(campaign.variables, {"AUTORESEARCH_SUPERVISED": ""})
-    done = subprocess.run([sys.executable, "-c", script], cwd=repo.root, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", script], cwd=repo.root, env=env, capture_output=True, text=True)
     kernel = (
         json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 and done.stdout else ["?", done.stderr[-200:]]
     )

@@ -78,19 +78,20 @@ def _confirmed(story: Story, found: Remeasurement) -> Headline:
     split = "sealed" if "sealed" in found.gains else "val"
     change, half = found.gains[split]
     baseline = statistics.fmean(remeasure.scores_of(found, "baseline", split))
-    stands = story.sign * change + half < 0
+    stands = story.sign * change + half < 0 and not found.oversize
     text = "on text that no decision ever saw (the chart is of the validation text)"
     text = text if split == "sealed" else "on the validation text"
     ratchet = ""
     if found.ratchet is not None:
         ratchet = f" The steps as they were kept add up to {verdict.signed(found.ratchet, half)}."
     counts = [len(remeasure.scores_of(found, name, split)) for name in ("baseline", "champion")]
+    failing = f"Oversize: {found.oversize}." if found.oversize else "The interval includes no gain at all."
     missing = ""
     if set(counts) != {found.num_runs}:
         missing = f" Scores are missing: the baseline has {counts[0]}, the champion {counts[1]}."
     why = (
         f"{'It stands up: measured' if stands else 'It does not stand up. Measured'} again on fresh seeds, "
-        f"{count_of(found.num_runs, 'run')} each, {text}.{'' if stands else ' The interval includes no gain at all.'}"
+        f"{count_of(found.num_runs, 'run')} each, {text}.{'' if stands else f' {failing}'}"
         f"{missing}{ratchet}"
     )
     return _headline(baseline, change, half, "confirmed" if stands else "refuted", why)

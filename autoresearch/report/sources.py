@@ -96,7 +96,7 @@ def of_ledger(table: Path, metric: str, direction: Direction, repo: Repo | None)
     if not table.is_file():
         raise Refused(f"--ledger must name a table such as results.tsv but there is no file {str(table)!r}")
     rows = read_table(table)
-    columns = list(rows[0].values) if rows else []
+    columns = [*dict.fromkeys(name for row in rows for name in row.values)]  # a damaged row lacks some
     wanted = metric or "val_bpb"
     names = {row.values.get("metric_name") for row in rows}
     if columns and wanted not in columns and not (wanted in names and "metric_value" in columns):

@@ -135,6 +135,8 @@ def _kept(found: Found, entries: list[Entry], champion: Entry | None, sign: int)
             again = f"{verdict.signed(-sign * effect.effect, half)} ± {verdict.plain(half, half)}"
         elif effect:
             again = text.line(effect.why)
+        if effect and effect.oversize:
+            again += f"; oversize without it: {text.line(effect.oversize)}"
         lesson = attempt.analysis.lesson if attempt.analysis else ""
         told.append(
             Kept(

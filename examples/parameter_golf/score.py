@@ -2,11 +2,13 @@
 
 `uv run score.py [TRIAL_FOLDER]`. The candidate's code runs in two players, processes of their own that see token
 numbers and answer with logits; this process computes everything else. One player sees the text, the other sees it up
-to a random place in each row and noise behind that: there both must say the same, which a model that looks ahead or
-learns from what it is scored on cannot. What this does not cover: docs/arenas.md.
+to a random place in each row and noise behind that, several times, and the rows in other orders: there both must say
+the same, which a model that looks ahead or learns from what it is scored on cannot. What this does not cover:
+docs/arenas.md.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import math
 import os
@@ -15,7 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 
@@ -34,6 +36,8 @@ LIMIT_BYTES = 16_000_000
 HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdown-it-py", "fonttools", "pillow")
 """Whose text is the small validation text: players do not see them."""
 OWN = (__file__, *(str(Path(__file__).with_name(name)) for name in ("artifact.py", "shards.py")))
+DRAWS = 4
+"""How often the second player reads each row, with noise behind another place."""
 LARGEST_GAP, MEAN_GAP = 0.02, 0.001
 """How far the two players may be apart, in nats of the target: anywhere, and on average where it is new to both."""
 
@@ -61,17 +65,16 @@ class Player:
                 command, cwd=self.folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
 
-    def ask(self, rows: np.ndarray) -> None:
-        """Send rows (B, T)."""
+    def ask(self, rows: np.ndarray, num_pieces: int) -> None:
+        """Send rows (B, T), whose answer has so many logits for each token."""
         try:
-            self.process.stdin.write(struct.pack("<II", *rows.shape) + rows.astype("<i4").tobytes())
+            self.process.stdin.write(struct.pack("<III", *rows.shape, num_pieces) + rows.astype("<i4").tobytes())
             self.process.stdin.flush()
         except OSError:
             pass  # `answer` says why
 
-    def answer(self, targets: torch.Tensor, num_pieces: int) -> torch.Tensor:
-        """Log-probabilities of targets (B, T), made of whatever logits it sends, so that those of all sum to one."""
-        shape = (*targets.shape, num_pieces)
+    def answer(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Logits (B, T, pieces) of the rows that it was sent."""
         data = self.process.stdout.read(4 * math.prod(shape))
         if len(data) < 4 * math.prod(shape):
             self.process.wait()
@@ -80,9 +83,7 @@ class Player:
         logits = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
         if not torch.isfinite(logits).all():
             raise Invalid("logits must be finite")
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        said = torch.log_softmax(logits.to(device, torch.float64), dim=-1)
-        return said.gather(-1, targets[..., None].to(device))[..., 0].cpu()
+        return logits
 
     def __enter__(self) -> "Player":
         return self
@@ -106,6 +107,7 @@ def confine(folder: Path, command: list[str]) -> tuple[list[str], dict[str, str]
     compiled = folder / "compiled"
     compiled.mkdir()
     view = sandbox.view(folder, compiled, [], [Path.cwd(), *sandbox.package_files(HELD_PACKAGES)], env)
+    view = dataclasses.replace(view, shares_memory=False)  # in which the two could leave each other the text
     return sandbox.command(found, view, command), dict(view.env), found.kind
 
 
@@ -123,11 +125,13 @@ def play() -> None:
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
-    while head := questions.read(8):
-        shape = struct.unpack("<II", head)
+    while head := questions.read(12):
+        *shape, num_pieces = struct.unpack("<III", head)
         rows = torch.from_numpy(np.frombuffer(questions.read(4 * math.prod(shape)), "<i4").reshape(shape).copy())
         with torch.inference_mode():
             logits = model(rows.long().to(device)).float().cpu().contiguous()
+        if logits.shape != (*shape, num_pieces):
+            raise Invalid(f"model(inputs) must give logits {(*shape, num_pieces)} but gave {tuple(logits.shape)}")
         answers.write(logits.numpy().tobytes())
         answers.flush()
 
@@ -135,21 +139,37 @@ def play() -> None:
 # --- the score
 
 
-def batches_of(tokens: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows with their targets (B, T + 1), each target in exactly one of them; the last row may be short."""
-    num_rows = (len(tokens) - 1) // ROW_TOKENS
-    for first in range(0, num_rows, BATCH_ROWS):
-        begins = np.arange(first, min(first + BATCH_ROWS, num_rows))[:, None] * ROW_TOKENS
-        yield tokens[begins + np.arange(ROW_TOKENS + 1)]
-    if (rest := tokens[num_rows * ROW_TOKENS :]).size > 1:
-        yield rest[None]
+def rows_of(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows with their targets (N, T + 1), and which of the targets count (N, T): each of the text does in one row."""
+    num_targets = len(tokens) - 1
+    length = min(ROW_TOKENS, num_targets)
+    begins = np.minimum(np.arange(0, num_targets, length), num_targets - length)  # the last row laps over, to be whole
+    counts = np.ones((len(begins), length), dtype=bool)
+    counts[-1, : -num_targets % length] = False
+    return tokens[begins[:, None] + np.arange(length + 1)], counts
 
 
-def blinded(rows: np.ndarray, num_pieces: int, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The rows (B, T) with noise behind a random place in each, and how many places (B, 1) are as they were."""
-    num_seen = chance.integers(1, rows.shape[1] + 1, size=(len(rows), 1))
-    noise = chance.integers(num_pieces, size=rows.shape)
-    return np.where(np.arange(rows.shape[1]) < num_seen, rows, noise), num_seen
+def log_probabilities(player: Player, inputs: np.ndarray, targets: torch.Tensor, num_pieces: int) -> torch.Tensor:
+    """What a player says of all targets (N, T), asked for the rows in an order that it cannot know."""
+    order = np.random.default_rng().permutation(len(inputs))
+    size = min(BATCH_ROWS, len(order))
+    batches = [order.take(range(begin, begin + size), mode="wrap") for begin in range(0, len(order), size)]
+    said = torch.empty(targets.shape, dtype=torch.float64)
+    player.ask(inputs[batches[0]], num_pieces)
+    for batch, following in zip_longest(batches, batches[1:]):
+        logits = player.answer((*inputs[batch].shape, num_pieces))
+        if following is None:
+            batch = order[size * (len(batches) - 1) :]  # behind these stand rows that it has seen, to fill the batch
+        else:
+            player.ask(inputs[following], num_pieces)
+        said[batch] = log_probability(logits[: len(batch)], targets[batch])
+    return said
+
+
+def log_probability(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Of targets (B, T), so that the probabilities of all pieces sum to one, whatever the logits are."""
+    logits = logits.to("cuda" if torch.cuda.is_available() else "cpu", torch.float64)
+    return (logits.gather(-1, targets[..., None].to(logits.device))[..., 0] - logits.logsumexp(-1)).cpu()
 
 
 def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: int) -> float:
@@ -158,25 +178,26 @@ def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: in
     Raises:
         Invalid: the players disagree about a target that neither has been shown.
     """
+    rows, counts = rows_of(tokens)
+    inputs, targets = rows[:, :-1], torch.from_numpy(rows[:, 1:].copy())
+    said = log_probabilities(seeing, inputs, targets, num_pieces)
     chance = np.random.default_rng()  # nobody can know the places
-    loss, gaps, new = 0.0, [], []
-    for rows in batches_of(tokens):
-        inputs, targets = rows[:, :-1], torch.from_numpy(rows[:, 1:].copy())
-        noisy, num_seen = blinded(inputs, num_pieces, chance)
-        seeing.ask(inputs)
-        blind.ask(noisy)
-        said, again = (one.answer(targets, num_pieces) for one in (seeing, blind))
-        loss -= float(said.sum())
-        gap, last = (said - again).abs(), torch.from_numpy(num_seen) - 1
-        gaps.append(gap[torch.arange(gap.shape[1]) <= last].max())
-        new.append(gap.gather(1, last))  # the target of the last place that was seen is shown to neither
-    largest, mean = float(max(gaps)), float(torch.cat(new).mean())
+    # in rising order: a player that keeps what it was shown has not been shown the next target either
+    draws = np.sort(chance.integers(1, inputs.shape[1] + 1, size=(DRAWS, len(inputs), 1)), axis=0)
+    largest, new = 0.0, []
+    for num_seen in draws:
+        is_seen = np.arange(inputs.shape[1]) < num_seen
+        noisy = np.where(is_seen, inputs, chance.integers(num_pieces, size=inputs.shape))
+        gap = (said - log_probabilities(blind, noisy, targets, num_pieces)).abs()
+        largest = max(largest, float(gap[torch.from_numpy(is_seen)].max()))
+        new.append(gap.gather(1, torch.from_numpy(num_seen) - 1))
+    mean = float(torch.cat(new).mean())
     if largest > LARGEST_GAP or mean > MEAN_GAP:
         raise Invalid(
             "logits must follow from the tokens before them alone but where others follow they are up to "
             f"{largest:.4f} nats off, {mean:.4f} on average"
         )
-    return loss
+    return -float(said[torch.from_numpy(counts)].sum())
 
 
 def score(folder: Path, is_open: bool = False) -> dict[str, object]:
