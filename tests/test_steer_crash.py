@@ -89,6 +89,7 @@ def test_killed_round_goes_on_with_branch_budget_and_guard(tmp_path: Path, point
     final = night.finish()
     assert final.status == "ok", (tmp_path / "log").read_text()
     assert final.num_rollbacks == 1, "what was reported is seen, if not when it happened"
+    assert final.seconds > 240 * HABITS["pace_s"], "time counts that nobody watched"
     assert final.lr[-1][0] > 0.97 and final.lr[-1][1] < 0.1, "the end is decayed"
     after = night.state
     assert after and after.branch == final.num_rollbacks >= before.branch

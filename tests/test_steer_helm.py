@@ -293,3 +293,38 @@ def test_machine_failure_without_a_checkpoint_leaves_nothing_that_binds_for_the_
 def test_checkpoint_of_the_branch_before_gives_no_updates_back(desk: Desk) -> None:
     now = crashed(desk, [140], [140], rollbacks=[150], hold_until=170).state
     assert (now.begin, now.updates, now.vitals.hold_until) == (140, 155, 170)
+
+
+def test_new_supervisor_passes_over_what_a_left_branch_obeyed(desk: Desk) -> None:
+    trial = edited(desk, HALF)
+    trial.ack(60)
+    assert trial.round.read() is None
+    trial.helm.give_up()
+    trial.state.branch += 1
+    trial.launch(50)
+    for step in range(51, 58):
+        trial.report(step, trial.state.plan)
+    trial.state.pid = 1
+    trial.round.save()
+    again = desk.held()
+    assert again.read() is None
+    assert (again.state.step, again.helm.in_force) == (57, trial.state.plan)
+
+
+def test_new_supervisor_asks_nothing_about_a_trainer_that_is_gone(desk: Desk) -> None:
+    trial = Trial(desk)
+    trial.launch()
+    trial.report(60, trial.state.plan)
+    trial.round.save()
+    again = desk.held()
+    assert again.read() is None
+    assert again.state.step == 60 and again.helm.said is None
+
+
+def test_edit_that_was_obeyed_late_keeps_its_step_through_a_failure_of_the_machine(desk: Desk) -> None:
+    trial = edited(desk, HALF)
+    trial.ack(63)
+    trial.round.act(Turn("infra", "killed"), is_counted=False)
+    assert [one.step for one in trial.state.edits] == [0, 63]
+    trial.helm.begin()
+    assert [(one.step, one.plan.lr_peak) for one in trial.state.edits] == [(0, 1.0), (0, 1.0), (63, 0.5)]

@@ -359,3 +359,10 @@ def test_rounds_begin_where_the_memory_says(desk: Desk) -> None:
     final = desk.run(memory=memory)
     assert told == [0, 1, 2] and final.memory == {"how": 2} and max(desk.rates(3)) == pytest.approx(3.0)
     assert json.loads((desk.home / "final_results_log.jsonl").read_text().splitlines()[1])["seed"] == 6
+
+
+def test_checkpoint_that_cannot_be_read_gives_way_to_an_older_one(desk: Desk) -> None:
+    final = desk.run(mode="abort", at=75, torn=70)
+    assert final.status == "ok", final.why
+    ends = [(row.kind, row.checkpoint and row.checkpoint[5:13]) for row in desk.rollbacks()]
+    assert ends == [("infra", "00000070"), ("infra", "00000060")]

@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from autoresearch.records import Crash
 from autoresearch.sandbox import files
 from autoresearch.search import own
 from autoresearch.steer.config import Config
+from autoresearch.steer.guard import Mark
 from autoresearch.steer.state import State
 
 CHECKPOINTS, LOG = "checkpoints", "run.log"
@@ -111,6 +112,11 @@ class Bench:
 def checkpoint(folder: Path, step: int) -> Path:
     """The checkpoint that update `step` comes after."""
     return folder / CHECKPOINTS / f"step-{step:08d}.pt"
+
+
+def newest(folder: Path, marks: Sequence[Mark]) -> Mark | None:
+    """The newest of these checkpoints whose file is there."""
+    return next((one for one in reversed(marks) if checkpoint(folder, one.step).exists()), None)
 
 
 def forget_after(folder: Path, step: int | None) -> None:

@@ -72,7 +72,7 @@ class Helm:
         if edit.is_obeyed:  # read again, after a kill
             return
         was_cut = edit.is_cut
-        now.plan, edit.step, edit.is_obeyed = edit.plan, ack.step, True
+        now.plan = edit.plan
         self.forget([one for one in now.edits if not one.is_obeyed and one.seq is not None and one.seq < ack.seq])
         self.tell(ack)
         sent = [one for one in now.edits if not one.is_obeyed and one.seq is not None]
@@ -93,9 +93,12 @@ class Helm:
         return next((one for one in self.now.edits if is_ours and one.seq == ack.seq), None)
 
     def tell(self, ack: Ack) -> None:
-        """Write down that a command was obeyed; the controller's may have come after its step."""
+        """Note that a command was obeyed, and write it down; the controller's may have come after its step."""
         edit = self.found(ack)
-        if edit and (decision := edit.decision):
+        if not edit:
+            return
+        edit.step, edit.is_obeyed = ack.step, True
+        if decision := edit.decision:
             edit.decision = None
             decision.applied_step, decision.lr_applied = ack.step, self.applied(ack.lr)
             if decision.source == "controller" and ack.step > (decision.effective_step or 0):

@@ -4,14 +4,14 @@ Everything is on disk before it is done, so that a round that is cut off at any 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from autoresearch import process
 from autoresearch.sandbox import files
 from autoresearch.steer import exits, guard, state
-from autoresearch.steer.bench import LOG, Bench, checkpoint, forget_after
+from autoresearch.steer.bench import LOG, Bench, checkpoint, forget_after, newest
 from autoresearch.steer.desk import Desk
 from autoresearch.steer.exits import Pulse, Turn
 from autoresearch.steer.guard import Mark, Report
@@ -28,6 +28,7 @@ TOLERANCE = 1e-3  # of the rate in the optimizer, relative
 OBEYS_WITHIN = 3  # updates
 LEAST_STEPS = 10  # that must be left to begin anew
 LEAST_LEFT = 0.02  # of the budget, likewise
+UNREADABLE = "cannot be resumed from"  # what a trainer says of its checkpoint
 OUTCOMES: dict[str, RoundStatus] = {
     "numeric": "diverged",
     "aborted": "aborted",
@@ -45,10 +46,13 @@ class Round:
         self.limits, self.wire = bench.config.limits, Wire(folder)
         self.wire.reports.offset = current.reports_read
         self.helm = Helm(bench.config, desk, current, self.wire, logs, self.save)
+        self.seconds: Callable[[], float] | None = None
+        """Wall time of the round's trainers, while one is followed."""
 
     def save(self) -> None:
         """Put the state on disk."""
         self.state.reports_read = self.wire.reports.offset
+        self.state.seconds = self.seconds() if self.seconds else self.state.seconds
         state.save(self.folder, self.state)
 
     def run(self, say: Callable[[str], None]) -> Final:
@@ -60,6 +64,7 @@ class Round:
         now = self.state
         if now.pid:  # an earlier process of ours was killed
             was_running = process.end_group(now.pid, now.pid_started, str(self.folder))
+            now.seconds += state.missed_s(self.folder)
             self.act(self.read() or self.unseen(was_running), is_counted=False)
         process.end_group(0, "", str(self.folder))  # one that was started and not yet noted
         while now.status is None:
@@ -78,7 +83,8 @@ class Round:
         self.wire.skip()
         self.helm.begin()
         pulse = Pulse(config.hung_s, config.start_s, self.wire.reports.offset)
-        launch = self.bench.begin(self.folder, now)
+        launch, before_s = self.bench.begin(self.folder, now), now.seconds
+        self.seconds = lambda: before_s + launch.age_s()
         try:
             now.pid, now.pid_started = launch.pid, launch.started
             self.save()
@@ -88,12 +94,12 @@ class Round:
                 turn = self.read() or self.helm.hear() or pulse.check(now, self.wire.reports.offset, launch.age_s())
                 if is_over:
                     break
-                if now.seconds + launch.age_s() > config.round_s:
+                if self.seconds() > config.round_s:
                     turn = Turn("budget", f"the round took longer than {config.round_s:.0f} s")
                 time.sleep(SHORT_POLL_S if self.helm.unsent else POLL_S)
         finally:
             launch.stop()
-            now.seconds += launch.age_s()
+            now.seconds, self.seconds = self.seconds(), None
         return turn or self.read() or exits.classify(files.read_text(self.folder / LOG), launch.child.returncode)
 
     def unseen(self, was_running: bool) -> Turn:
@@ -103,8 +109,9 @@ class Round:
 
     def read(self) -> Turn | None:
         """Take in all that the trainer has said; why it must end, if it must."""
-        acked = self.wire.acked
-        for row in self.wire.read():
+        rows = self.wire.read()
+        acked = self.wire.acked = [ack for ack in self.wire.acked if self.helm.found(ack)]  # others are of the past
+        for row in rows:
             while acked and acked[0].step < row.step:
                 self.helm.note(acked.pop(0))
             if turn := self.take(row):
@@ -134,7 +141,8 @@ class Round:
         turn = self.guard(row)
         if turn is None and row.step % self.limits.k == 0:
             now.windows.append(round(now.vitals.smooth or 0.0, 4))
-            self.helm.ask(row)
+            if self.seconds:  # else the trainer is gone
+                self.helm.ask(row)
         return turn
 
     def check_lr(self, row: Row) -> Turn | None:
@@ -221,7 +229,7 @@ class Round:
     def go_back(self, why: str) -> None:
         """Go on from a healthy checkpoint on a new branch, or from the start, with a lower learning rate."""
         now, row = self.state, self.rollback("numeric", why)
-        to = self.kept(guard.healthy(now.vitals, now.step, now.updates, self.limits))
+        to = newest(self.folder, guard.healthy(now.vitals, now.step, now.updates, self.limits))
         problem = "" if to else self.spend()
         problem = problem or guard.go_back(now.vitals, to, now.updates, row.lr_before or 0.0, self.limits)
         if problem:
@@ -252,8 +260,10 @@ class Round:
             self.helm.give_up()
             self.logs.add(row)
             return
-        to = self.kept(now.vitals.marks)
-        now.updates = self.left(to)
+        if UNREADABLE in why and now.num_failures > 1:  # twice is no passing trouble
+            now.vitals.marks = [one for one in now.vitals.marks if one.step != now.begin]
+        to = newest(self.folder, now.vitals.marks)
+        now.updates = now.updates_at(to)
         guard.begin_at(now.vitals, to, now.updates, self.limits)
         self.begin_with(to, row)
         self.save()
@@ -269,17 +279,6 @@ class Round:
             round=now.round, arm=now.arm, seed=now.seed, number=now.num_ends, kind=kind, why=why, step=now.step,
             lr_before=lr, checkpoint=None, from_branch=now.branch_id, to_branch=None,
         )  # fmt: skip
-
-    def kept(self, marks: Sequence[Mark]) -> Mark | None:
-        """The newest checkpoint whose file is there."""
-        return next((one for one in reversed(marks) if checkpoint(self.folder, one.step).exists()), None)
-
-    def left(self, to: Mark | None) -> int:
-        """Updates that a trainer of this branch goes on from: only on a new one it counts what was undone."""
-        now = self.state
-        if to is None:
-            return now.spent_steps
-        return to.updates if to.updates > max(now.vitals.rollbacks, default=0) else now.updates
 
     def begin_with(self, to: Mark | None, row: Rollback) -> None:
         """Have the next trainer begin with a checkpoint; the row is written when its learning rate is known."""

@@ -9,10 +9,10 @@ from autoresearch import summary
 from autoresearch.errors import Damaged
 from autoresearch.records import Record
 from autoresearch.sandbox import files
-from autoresearch.steer.guard import Vitals
+from autoresearch.steer.guard import Mark, Vitals
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import MOST_POINTS, Decision, Final, Rollback, RoundStatus, Start, Trace
-from autoresearch.steer.wire import Row
+from autoresearch.steer.wire import PROGRESS, Row
 
 NAME, REPORT = "state.json", "schedule_"
 GAP = 1 / (4 * MOST_POINTS)  # of the run: points of a trace, evenly, however many updates a round has
@@ -127,6 +127,12 @@ class State(Record):
         self.spent_frac, self.spent_s = self.whole_progress, self.spent_s + self.elapsed_s
         self.spent_steps, self.progress, self.elapsed_s, self.step = self.updates, 0.0, 0.0, 0
 
+    def updates_at(self, to: Mark | None) -> int:
+        """Updates that a trainer of this branch goes on from: only on a new one it counts what was undone."""
+        if to is None:
+            return self.spent_steps
+        return to.updates if to.updates > max(self.vitals.rollbacks, default=0) else self.updates
+
     def count(self, row: Row) -> None:
         """Take over how far a report says that the budget is used."""
         self.updates, self.progress, self.elapsed_s = self.spent_steps + row.updates, row.progress, row.elapsed_s
@@ -185,6 +191,12 @@ def load(folder: Path) -> State | None:
     except ValidationError as error:
         what = f"{path} must be the state of a round but: {error.errors()[0]['msg']}"
         raise Damaged(f"{what}; `rm -r {folder}` begins the round anew") from error
+
+
+def missed_s(folder: Path) -> float:
+    """Seconds that a trainer went on and reported after the state was saved for the last time."""
+    reports = folder / PROGRESS
+    return max(0.0, reports.stat().st_mtime - (folder / NAME).stat().st_mtime) if reports.exists() else 0.0
 
 
 def save(folder: Path, state: State) -> None:

@@ -1,7 +1,8 @@
 """Speaks the trial contract as prepare.py does, without torch: a loss from the learning rate, and ways to go wrong.
 
 Its habits stand in the file that it is given: `pace_s` per update, `mode`, from which step `at` and how many `times` it
-strikes, `limit` (the scale above which the loss explodes), whether it `saves` checkpoints, and its last `words`.
+strikes, `limit` (the scale above which the loss explodes), whether it `saves` checkpoints, which of them is
+`torn`, and its last `words`.
 """
 
 import json
@@ -19,7 +20,7 @@ BUDGET_S = float(os.environ["AUTORESEARCH_TIME_BUDGET"])
 PERIOD = int(os.environ["AUTORESEARCH_CHECKPOINT_STEPS"])
 SEED = int(os.environ["AUTORESEARCH_SEED"])
 BASE_LR = 0.02
-HABITS: dict[str, Any] = {"pace_s": 0.005, "mode": "fine", "at": 0, "limit": 10.0, "times": 1, "saves": True}
+HABITS: dict[str, Any] = {"pace_s": 0.005, "mode": "fine", "at": 0, "limit": 10.0, "times": 1, "saves": True, "torn": 0}
 HABITS |= json.loads(Path(sys.argv[1]).read_text())
 
 
@@ -88,6 +89,8 @@ class Run:
             self.load(json.loads(Path(resume).read_text()))
 
     def load(self, saved: dict[str, Any]) -> None:
+        if saved["step"] == HABITS["torn"]:
+            sys.exit(f"prepare.PrepareError: step {saved['step']} cannot be resumed from: SafetensorError: incomplete")
         self.step, self.loss = saved["step"], saved["loss"]
         if saved["branch"] != self.channel.identity:
             last = [json.loads(line) for line in (FOLDER / "progress.jsonl").read_text().splitlines()][-1]
