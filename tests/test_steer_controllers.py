@@ -44,7 +44,7 @@ def test_rule_reduces_on_a_plateau_and_then_decays() -> None:
     assert Rule().decide(view(windows=(5.0, 4.0, 3.5, 3.2))) == KEEP
     assert Rule().decide(view(windows=(5.0, 4.0, 4.0, 4.0))).factor == 0.5
     for step, action in ((60, "keep"), (80, "keep"), (100, "decay")):  # the cut of step 40 counts from 60 on
-        again = view(step, windows=(5.0, 4.0, 4.0, 4.0), decisions=[{"action": "scale", "step": 40}])
+        again = view(step, windows=(5.0, 4.0, 4.0, 4.0), scaled=[40])
         assert Rule().decide(again).action == action
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from steering import BASE_LR, Desk
 
-from autoresearch.steer.controllers import KEEP, Answer, View
+from autoresearch.steer import desk as questions
+from autoresearch.steer.controllers import KEEP, Answer, Rule, View
 from autoresearch.steer.desk import Said
 from autoresearch.steer.exits import Turn
 from autoresearch.steer.guard import Mark
@@ -328,3 +329,16 @@ def test_edit_that_was_obeyed_late_keeps_its_step_through_a_failure_of_the_machi
     assert [one.step for one in trial.state.edits] == [0, 63]
     trial.helm.begin()
     assert [(one.step, one.plan.lr_peak) for one in trial.state.edits] == [(0, 1.0), (0, 1.0), (63, 0.5)]
+
+
+def test_rule_knows_of_its_cut_where_the_history_is_short(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, {"plan": {"decay": 0.2}, "history": 0, "total_steps": 200})
+    trial = Trial(desk)
+    trial.state.windows = [5.0, 4.0, 4.0, 4.0]
+    for step, action in ((40, "scale"), (100, "decay")):
+        trial.launch()
+        trial.helm.desk = questions.Desk(Rule())
+        trial.helm.ask(Row(step, step / 200, 0.1, BASE_LR, step, {}))
+        assert trial.helm.said and trial.helm.said.is_there.wait(10)
+        assert trial.helm.said.answer.action == action
+        trial.helm.grant(trial.helm.said)

@@ -63,6 +63,8 @@ class View(BaseModel):
     """What earlier rounds teach."""
     decisions: list[dict[str, Any]]
     """The last ones of this round, those under way among them."""
+    scaled: list[int] = []
+    """Steps at which all of this round were asked that changed the rate by a factor."""
 
 
 class Controller(Protocol):
@@ -91,10 +93,9 @@ class Rule:
         gain = min(losses[:-PATIENCE]) - min(losses[-PATIENCE:])
         if gain >= GAIN * abs(min(losses)):
             return KEEP
-        cuts = [one["step"] for one in view.decisions if one.get("action") == "scale"]
-        if cuts and view.step < cuts[-1] + (1 + PATIENCE) * (view.effective_step - view.step):
+        if view.scaled and view.step < view.scaled[-1] + (1 + PATIENCE) * (view.effective_step - view.step):
             return KEEP  # what the cut has brought is not seen yet
-        if cuts:
+        if view.scaled:
             return Answer(action="decay", reason="a second plateau")
         return Answer(action="scale", factor=0.5, reason=f"no gain in {PATIENCE} windows")
 

@@ -148,7 +148,7 @@ class Helm:
             View(
                 round=now.round, step=row.step, effective_step=effective_step, seed=now.seed, progress=row.progress,
                 lr=plan.lr(row.progress), plan=plan, windows=now.windows, alarms=now.alarms, brief=now.start.brief,
-                decisions=[one.model_dump(include=set(SHOWN)) for one in known],
+                decisions=[one.model_dump(include=set(SHOWN)) for one in known], scaled=now.scaled,
             )
         )  # fmt: skip
 
@@ -198,6 +198,7 @@ class Helm:
             factor = guard.grant(plan, answer.factor, p, self.now.updates, self.now.vitals, self.config.limits)
             decision.requested, decision.guarded = answer.factor, factor
             changed = plan.scaled(factor)
+            self.now.scaled.append(view.step)
         decision.lr_requested, decision.lr_guarded = lr * (decision.requested or 1.0), changed.lr(p)
         if changed == plan:
             self.settle(decision)

@@ -86,6 +86,8 @@ class State(Record):
     alarms: list[str] = Field(default_factory=list)
     decisions: list[Decision] = Field(default_factory=list)
     """The last ones that are settled."""
+    scaled: list[int] = Field(default_factory=list)
+    """As in View."""
     edits: list[Edit] = Field(default_factory=list)
     """Of the branch, as they were commanded; those of a process that was lost are repeated to the next one."""
     rollback: Rollback | None = None
