@@ -8,6 +8,7 @@ from autoresearch.steer.plan import Plan
 from autoresearch.steer.rows import Start
 from autoresearch.steer.state import State
 
+RESUMED = "prepare.PrepareError: /t/checkpoints/step-00000020.pt cannot be resumed from: "
 LOSS = "step 00003\nFAIL: loss nan at step 4; the lowest, smoothed, was 3.1 nats"
 
 
@@ -29,6 +30,14 @@ LOSS = "step 00003\nFAIL: loss nan at step 4; the lowest, smoothed, was 3.1 nats
         ("ImportError: cannot import name 'Clock' from 'prepare'", 1, "broken"),
         ("prepare.ClockError: AUTORESEARCH_SEED must be a number", 1, "broken"),
         ("SyntaxError: invalid syntax", -9, "broken"),
+        ("ModuleNotFoundError: No module named 'torch'", 1, "broken"),
+        ("ImportError: cannot import name 'x' from 'y' (/lib/y.cpython-312-x86_64-linux-gnu.so)", 1, "broken"),
+        ("ImportError: libcuda.so.1: cannot open shared object file: No such file or directory", 1, "infra"),
+        ("ImportError: /lib/libtorch_cuda.so: undefined symbol: ncclCommInit", 1, "infra"),
+        (f"{RESUMED}AcceleratorError: CUDA error: device lost\nCompile with `TORCH_USE_CUDA_DSA`", 1, "infra"),
+        (f"{RESUMED}RuntimeError: PytorchStreamReader failed reading zip archive", 1, "infra"),
+        (f"{RESUMED}KeyError: 'SyntaxError: '", 1, "infra"),
+        ("prepare.PrepareError: AUTORESEARCH_RESUME must name a checkpoint", 1, "broken"),
     ],
 )
 def test_exit_is_classified(text: str, code: int, kind: str) -> None:
@@ -62,6 +71,10 @@ def test_pulse_is_patient_before_the_second_report_and_at_the_end(progress: floa
     for now, reports in ((state(), []), (state(), [10.0]), (state(progress, updates), [10.0, 11.0, 12.0])):
         assert not hangs(Pulse(120, 3600, 0), now, reports, (reports or [0.0])[-1] + 3600)
         assert hangs(Pulse(120, 3600, 0), now, reports, (reports or [0.0])[-1] + 3601)
+
+
+def test_checkpoint_that_cannot_be_resumed_from_is_named() -> None:
+    assert "cannot be resumed from" in exits.classify(f"{RESUMED}EOFError: ", 1).why
 
 
 @pytest.mark.parametrize(("text", "kind"), [(LOSS, "numeric"), ("step 00003", "infra"), ("", "infra")])

@@ -1,5 +1,6 @@
 """How a training process ended, as far as the learning rate is concerned; and when one that lives must be ended."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,6 +11,8 @@ from autoresearch.steer.state import State
 
 CANCELLED = 42
 KINDS: dict[str, Literal["numeric", "broken"]] = {"diverged": "numeric", "syntax": "broken", "refused": "broken"}
+# Of these, what another process may do without: a checkpoint (its file, or the device it goes to), a driver's library.
+PASSING = re.compile(r"cannot be resumed from|^ImportError: \S+\.so\b\S*: ")
 HUNG_STEPS = 20  # times the usual wait for a report
 ENDING = 0.05  # of the budget, at least the last two updates: what comes after the last report may take its time
 
@@ -54,7 +57,8 @@ def classify(text: str, exit_code: int | None) -> Turn:
 
     Only a loss that was lost is numeric; where a signal ended it, the last line alone may say so. Code that does not
     load and settings that are refused are broken: they would end every further process too. Signals, want of memory,
-    lost devices and all other errors are not the learning rate's fault.
+    lost devices, checkpoints and shared libraries that cannot be loaded, and all other errors are not the learning
+    rate's fault.
 
     Args:
         text: log of the process.
@@ -66,7 +70,8 @@ def classify(text: str, exit_code: int | None) -> Turn:
         return Turn("aborted", "cancelled on request")
     is_killed = exit_code is not None and exit_code < 0
     crash = summary.explain(text.rstrip().rpartition("\n")[2] if is_killed else text, exit_code)
-    return Turn(KINDS.get(crash.kind, "infra"), f"{crash.kind}: {crash.why}")
+    kind = "infra" if PASSING.search(crash.why) else KINDS.get(crash.kind, "infra")
+    return Turn(kind, f"{crash.kind}: {crash.why}")
 
 
 def refusal(turn: Turn, folder: Path) -> BadConfig:
