@@ -42,6 +42,16 @@ def test_compare_pairs_arms_by_seed():
     assert contrast.p_better and contrast.p_better > 0.99
 
 
+def test_campaigns_of_one_arm_on_one_seed_are_held_against_each_other():
+    rows = {"a": campaign("llm", 1, 1.30), "b": campaign("llm", 1, 1.34), "c": campaign("rule", 1, 1.35)}
+    tracks = compare.tracks_of(rows)
+    found = {of: {one.other: one.differences for one in compare.contrasts_of(tracks, of)} for of in ("llm@a", "rule")}
+    assert found == {
+        "llm@a": {"llm@b": [pytest.approx(-0.04)], "rule": [pytest.approx(-0.05)]},
+        "rule": {"llm@a": [pytest.approx(0.05)], "llm@b": [pytest.approx(0.01)]},
+    }
+
+
 def test_compare_counts_the_compute_of_lost_rounds_but_not_of_the_machines_failures():
     finals = [row(None, 1), row(None, 2, status="infra_fail"), row(1.3, 3)]
     (track,) = compare.tracks_of({"a": finals})
@@ -95,6 +105,16 @@ def test_campaign_that_runs_is_read_without_the_line_that_is_being_written(home)
     log.write_bytes(whole + whole[:40] + b"\n")
     with pytest.raises(Damaged, match="line 4, must be a Final but"):
         comparison.finals_of(str(log.parent))
+
+
+def test_compare_verb_takes_one_of_two_campaigns_of_an_arm(home):
+    (home / "results" / "steer" / "c").mkdir()
+    rows = "".join(one.model_dump_json() + "\n" for one in campaign("llm", 1, 1.2))
+    (home / "results" / "steer" / "c" / FINALS).write_text(rows)
+    done = run_autoresearch(home, "steer", "compare", "a", "c", "--of", "llm@c")
+    assert done.returncode == 0 and "llm@c against llm@a: -0.20000, better in 1 of 1 seeds" in done.stdout
+    done = run_autoresearch(home, "steer", "compare", "a", "c", "--of", "llm")
+    assert done.returncode == 2 and "known: llm@a, llm@c" in done.stderr
 
 
 def test_compare_verb_refuses_what_is_no_campaign(home):

@@ -50,7 +50,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One arm against another, over the seeds that both have."""
+    """One arm, or one campaign's way to run it, against another, over the seeds that both have."""
 
     arm: str
     other: str
@@ -103,17 +103,35 @@ def common_seconds(tracks: Iterable[Track]) -> float:
     return min((one.spent for one in tracks if one.spent > 0), default=0.0)
 
 
-def contrasts_of(tracks: Sequence[Track], arm: str) -> list[Contrast]:
-    """An arm against each other one, at the compute that all of the two have spent."""
-    found = []
-    for other in dict.fromkeys(one.arm for one in tracks if one.arm != arm):
-        pair = [one for one in tracks if one.arm in (arm, other)]
-        seconds = common_seconds(pair)
-        best = {name: {one.seed: one.best_at(seconds) for one in pair if one.arm == name} for name in (arm, other)}
-        seeds = sorted(best[arm].keys() & best[other].keys())
-        pairs = [(best[arm][seed], best[other][seed]) for seed in seeds]
-        gaps = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
-        lost = sum(math.isinf(a) and math.isfinite(b) for a, b in pairs)
-        contrast = Contrast(arm, other, gaps, lost, sum(math.isfinite(a) and math.isinf(b) for a, b in pairs))
-        found += [contrast] if contrast.num_seeds else []
+def sides_of(tracks: Iterable[Track]) -> dict[str, list[Track]]:
+    """Who may be held against whom, by name: an arm over its seeds.
+
+    Where two campaigns ran an arm on one seed, they are different ways to run it: each of them is a side, `arm@tag`.
+    """
+    arms: dict[str, list[Track]] = {}
+    for one in tracks:
+        arms.setdefault(one.arm, []).append(one)
+    sides: dict[str, list[Track]] = {}
+    for arm, own in arms.items():
+        is_one = len({one.seed for one in own}) == len(own)
+        for one in own:
+            sides.setdefault(arm if is_one else f"{arm}@{one.tag}", []).append(one)
+    return sides
+
+
+def contrasts_of(tracks: Iterable[Track], of: str) -> list[Contrast]:
+    """A side against each other one, at the compute that all tracks of the two have spent."""
+    sides, found = sides_of(tracks), []
+    for other in sides:
+        contrast = _contrast(sides, of, other)
+        found += [contrast] if other != of and contrast.num_seeds else []
     return found
+
+
+def _contrast(sides: Mapping[str, Sequence[Track]], of: str, other: str) -> Contrast:
+    seconds = common_seconds([*sides[of], *sides[other]])
+    best, against = ({one.seed: one.best_at(seconds) for one in sides[name]} for name in (of, other))
+    pairs = [(best[seed], against[seed]) for seed in sorted(best.keys() & against.keys())]
+    gaps = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+    lost = sum(math.isinf(a) and math.isfinite(b) for a, b in pairs)
+    return Contrast(of, other, gaps, lost, sum(math.isfinite(a) and math.isinf(b) for a, b in pairs))

@@ -70,8 +70,8 @@ def classify(text: str, exit_code: int | None) -> Turn:
         return Turn("aborted", "cancelled on request")
     is_killed = exit_code is not None and exit_code < 0
     crash = summary.explain(text.rstrip().rpartition("\n")[2] if is_killed else text, exit_code)
-    kind = "infra" if PASSING.search(crash.why) else KINDS.get(crash.kind, "infra")
-    return Turn(kind, f"{crash.kind}: {crash.why}")
+    is_passing = PASSING.search(crash.why)
+    return Turn("infra" if is_passing else KINDS.get(crash.kind, "infra"), f"{crash.kind}: {crash.why}")
 
 
 def refusal(turn: Turn, folder: Path) -> BadConfig:

@@ -17,21 +17,28 @@ from autoresearch.steer.rows import FINALS, Final
 
 Tags = Annotated[list[str], typer.Argument(metavar="TAG...", help="Campaigns below results/steer, or folders.")]
 
+Of = Annotated[
+    str,
+    typer.Option(
+        "--of",
+        help="Arm that is held against the others, or ARM@TAG where two campaigns ran it on one seed; "
+        "the first one unless told.",
+    ),
+]
+
 
 def compare(
     tags: Tags,
-    of: Annotated[
-        str, typer.Option("--of", help="Arm that is held against the others; the first one unless told.")
-    ] = "",
+    of: Of = "",
     as_json: terminal.Json = False,
 ) -> None:
     """Compare campaigns."""
     tracks = comparing.tracks_of({tag: finals_of(tag) for tag in tags})
-    arms = list(dict.fromkeys(one.arm for one in tracks))
-    if of and of not in arms:
-        raise BadConfig(f"--of must be an arm of these campaigns but got {of!r}; known: {', '.join(arms)}")
+    sides = comparing.sides_of(tracks)
+    if of and of not in sides:
+        raise BadConfig(f"--of must be an arm of these campaigns but got {of!r}; known: {', '.join(sides)}")
     seconds = comparing.common_seconds(tracks)
-    contrasts = comparing.contrasts_of(tracks, of or next(iter(arms), ""))
+    contrasts = comparing.contrasts_of(tracks, of or next(iter(sides), ""))
     plans = {f"{one.tag} {one.arm}": standing.reported(one.finals) for one in tracks}
     if as_json:
         terminal.print_json(
