@@ -10,17 +10,19 @@ import yaml
 from conftest import ROOT
 from steering import VARIABLES, Desk
 
-from autoresearch.errors import Damaged
+from autoresearch.errors import BadConfig, Damaged
 from autoresearch.steer import campaign, logs
-from autoresearch.steer.campaign import BASELINES
+from autoresearch.steer.bench import Bench
+from autoresearch.steer.campaign import BASELINES, PINS
+from autoresearch.steer.config import Config
 from autoresearch.steer.controllers import Replay
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.rows import DECISIONS, FINALS, Decision, Final
 
 
-def steer(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def steer(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A verb of `steer` in a folder."""
-    env = VARIABLES | {"PYTHONPATH": str(ROOT)}
+    env = VARIABLES | {"PYTHONPATH": str(ROOT)} | variables
     command = [sys.executable, "-m", "autoresearch", "steer", *words]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
 
@@ -89,6 +91,53 @@ def test_command_that_is_not_there_is_named(desk: Desk) -> None:
     (desk.folder / "c.yaml").write_text(text.replace(sys.executable, "/no/such/python"))
     done = steer(desk.folder, "c.yaml")
     assert done.returncode == 2 and "'/no/such/python' must start in" in done.stderr
+
+
+def own_bench(folder: Path, scale: str = "tiny", **known: object) -> Bench:
+    """Of a campaign that trains this repository's train.py."""
+    folder.mkdir(exist_ok=True)
+    for name in ("train.py", "prepare.py"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    settings = Config.model_validate({"tag": "t", "workdir": folder} | known)
+    return Bench(settings, VARIABLES | {"AUTORESEARCH_SCALE": scale})
+
+
+def test_campaign_keeps_scale_dataset_and_code(tmp_path: Path) -> None:
+    path, code = tmp_path / PINS, tmp_path / "code"
+    campaign.pin(own_bench(code), path)
+    campaign.pin(own_bench(code, rounds=99), path)
+    with pytest.raises(BadConfig, match="AUTORESEARCH_SCALE was 'tiny' and is 'cpu'; put that back, give another tag"):
+        campaign.pin(own_bench(code, "cpu"), path)
+    other = own_bench(code)
+    with pytest.raises(BadConfig, match="AUTORESEARCH_DATASET was '' and is 'climbmix'"):
+        campaign.pin(Bench(other.config, {**other.variables, "AUTORESEARCH_DATASET": "climbmix"}), path)
+    with pytest.raises(BadConfig, match="begun with another configuration: k was 300 and is 200; put"):
+        campaign.pin(own_bench(code, k=200), path)
+    (code / "train.py").write_text("pass")
+    with pytest.raises(BadConfig, match=r"configuration: train\.py was '\w{16}' and is '\w{16}'; put"):
+        campaign.pin(other, path)
+    (code / "prepare.py").write_text("pass")
+    with pytest.raises(BadConfig, match=r"prepare\.py was '\w{16}' and is ''"):
+        campaign.pin(other, path)
+
+
+def test_campaign_that_was_begun_before_these_were_kept_goes_on(tmp_path: Path) -> None:
+    bench = own_bench(tmp_path / "code")
+    (tmp_path / PINS).write_text(bench.config.model_dump_json(exclude=campaign.FREE, indent=1))
+    campaign.pin(bench, tmp_path / PINS)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+def test_pins_that_were_edited_are_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / PINS).write_text(text)
+    with pytest.raises(BadConfig, match=r"config\.json must hold JSON but"):
+        campaign.pin(own_bench(tmp_path / "code"), tmp_path / PINS)
+
+
+def test_verb_refuses_another_scale(desk: Desk) -> None:
+    assert steer(desk.folder, "c.yaml").returncode == 0
+    done = steer(desk.folder, "c.yaml", AUTORESEARCH_SCALE="tiny")
+    assert done.returncode == 2 and "AUTORESEARCH_SCALE was '' and is 'tiny'" in done.stderr
 
 
 def test_log_takes_a_row_once_and_forgets_half_a_line(tmp_path: Path) -> None:

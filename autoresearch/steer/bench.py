@@ -1,5 +1,6 @@
 """Where a trial runs: its folder, its command and environment, its score."""
 
+import hashlib
 import math
 import re
 import shutil
@@ -38,6 +39,14 @@ class Bench:
         runs_it = any(Path(word).name == "train.py" for word in self.config.command)
         is_same = beside.is_file() and beside.read_bytes() == (own.ROOT / "prepare.py").read_bytes()
         return runs_it and is_same and self.config.metric == own.METRIC
+
+    @property
+    def trained(self) -> dict[str, str]:
+        """What is trained beside the configuration: scale and data set by name, this repository's files by digest."""
+        names = ("AUTORESEARCH_SCALE", "AUTORESEARCH_DATASET")
+        paths = {name: self.config.workdir / name for name in own.FILES} if self.is_own else {}
+        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in paths.items()}
+        return {name: self.variables.get(name, "") for name in names} | dict.fromkeys(own.FILES, "") | digests
 
     @property
     def checkpoint_steps(self) -> int:

@@ -1,5 +1,6 @@
 """A campaign: rounds one after the other, each from what the memory says; or the baselines, under the same rules."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,19 +150,30 @@ def opened(config: Config, variables: Mapping[str, str], results: Path, say: Say
     with locked(folder / ".lock") as lock:
         if lock is None:
             raise Busy(f"the campaign {config.tag} is under way in another process; wait, or give another tag")
-        pin(config, folder / PINS)
-        yield Campaign(Bench(config, variables), folder, Logs(folder), say)
+        bench = Bench(config, variables)
+        pin(bench, folder / PINS)
+        yield Campaign(bench, folder, Logs(folder), say)
 
 
-def pin(config: Config, path: Path) -> None:
-    """Write down what a campaign was begun with, or see that it is the same."""
-    now = config.model_dump_json(exclude=FREE, indent=1)
-    then = files.read_text(path)
-    if not then:
-        files.replace(path, now, is_durable=True)
-    elif then != now:
-        changed = sorted(set(now.splitlines()) - set(then.splitlines()))
+def pin(bench: Bench, path: Path) -> None:
+    """Write down what a campaign was begun with, or see that it is the same.
+
+    Raises:
+        BadConfig: it is not; what an older version did not write down is not asked for.
+    """
+    now = bench.config.model_dump(mode="json", exclude=FREE) | bench.trained
+    text = files.read_text(path)
+    if not text:
+        files.replace(path, json.dumps(now, indent=1), is_durable=True)
+        return
+    try:
+        then = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise BadConfig(f"{path} must hold JSON but: {error}; `rm -r {path.parent}` begins anew") from error
+    changed = [key for key, value in then.items() if key not in now or now[key] != value]
+    if changed:
+        told = "; ".join(f"{key} was {then[key]!r} and is {now.get(key)!r}" for key in changed)
         raise BadConfig(
-            f"the campaign {config.tag} was begun with another configuration; now {' '.join(changed)}; "
+            f"the campaign {bench.config.tag} was begun with another configuration: {told}; put that back, "
             f"give another tag, or `rm -r {path.parent}`"
         )
