@@ -12,7 +12,7 @@ from conftest import ROOT
 from steer_rows import plan, row
 
 from autoresearch.commands.steer import comparison
-from autoresearch.errors import Damaged
+from autoresearch.errors import BadConfig, Damaged
 from autoresearch.steer import compare
 from autoresearch.steer.rows import FINALS, Final
 
@@ -50,6 +50,19 @@ def test_campaigns_of_one_arm_on_one_seed_are_held_against_each_other():
         "llm@a": {"llm@b": [pytest.approx(-0.04)], "rule": [pytest.approx(-0.05)]},
         "rule": {"llm@a": [pytest.approx(0.05)], "llm@b": [pytest.approx(0.01)]},
     }
+
+
+def test_campaigns_that_are_joined_count_together():
+    rows = {
+        f"{name}{seed}": campaign("llm", seed, at + seed / 10)
+        for name, at in (("a", 1.3), ("b", 1.31))
+        for seed in (1, 2)
+    }
+    tracks = compare.tracks_of(rows, ["a1,a2", "b1,b2"])
+    (contrast,) = compare.contrasts_of(tracks, "llm@a1,a2")
+    assert contrast.other == "llm@b1,b2" and contrast.differences == pytest.approx([-0.01, -0.01])
+    with pytest.raises(BadConfig, match="a1 and b1 ran llm on seed 1"):
+        compare.sides_of(compare.tracks_of(rows, ["a1,b1"]))
 
 
 def test_compare_counts_the_compute_of_lost_rounds_but_not_of_the_machines_failures():

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from autoresearch.errors import BadConfig
 from autoresearch.steer import standing
 from autoresearch.steer.rows import Final
 from autoresearch.verdict import probability_below
@@ -22,6 +23,8 @@ class Track:
     seed: int
     """Of its first round: arms of one seed are compared."""
     finals: list[Final]
+    group: str = ""
+    """Campaigns that differ in their seeds alone, by tag and comma."""
 
     @property
     def way(self) -> list[tuple[float, float]]:
@@ -89,13 +92,17 @@ class Contrast:
         return probability_below(-self.mean / self.error, len(self.differences) - 1)
 
 
-def tracks_of(campaigns: Mapping[str, Sequence[Final]]) -> list[Track]:
-    """By tag and arm, in the order of their rounds."""
-    groups: dict[tuple[str, str], list[Final]] = {}
+def tracks_of(campaigns: Mapping[str, Sequence[Final]], groups: Iterable[str] = ()) -> list[Track]:
+    """By tag and arm, in the order of their rounds; `groups` are tags with commas, each its own unless told."""
+    group_of = {tag: group for group in groups for tag in group.split(",")}
+    found: dict[tuple[str, str], list[Final]] = {}
     for tag, finals in campaigns.items():
         for one in finals:
-            groups.setdefault((tag, one.arm), []).append(one)
-    return [Track(tag, arm, min(one.seed for one in rows), rows) for (tag, arm), rows in groups.items()]
+            found.setdefault((tag, one.arm), []).append(one)
+    return [
+        Track(tag, arm, min(one.seed for one in rows), rows, group_of.get(tag, tag))
+        for (tag, arm), rows in found.items()
+    ]
 
 
 def common_seconds(tracks: Iterable[Track]) -> float:
@@ -106,7 +113,11 @@ def common_seconds(tracks: Iterable[Track]) -> float:
 def sides_of(tracks: Iterable[Track]) -> dict[str, list[Track]]:
     """Who may be held against whom, by name: an arm over its seeds.
 
-    Where two campaigns ran an arm on one seed, they are different ways to run it: each of them is a side, `arm@tag`.
+    Where two campaigns ran an arm on one seed, they are different ways to run it: each group of them is a side,
+    `arm@group`.
+
+    Raises:
+        BadConfig: two of a group ran on one seed.
     """
     arms: dict[str, list[Track]] = {}
     for one in tracks:
@@ -115,7 +126,13 @@ def sides_of(tracks: Iterable[Track]) -> dict[str, list[Track]]:
     for arm, own in arms.items():
         is_one = len({one.seed for one in own}) == len(own)
         for one in own:
-            sides.setdefault(arm if is_one else f"{arm}@{one.tag}", []).append(one)
+            side = sides.setdefault(arm if is_one else f"{arm}@{one.group}", [])
+            if same := next((other.tag for other in side if other.seed == one.seed), None):
+                raise BadConfig(
+                    f"campaigns joined by a comma must differ in their seeds but {same} and {one.tag} ran {arm} on "
+                    f"seed {one.seed}; name them as TAG OTHER"
+                )
+            side.append(one)
     return sides
 
 

@@ -15,13 +15,19 @@ from autoresearch.steer import compare as comparing
 from autoresearch.steer import logs, standing
 from autoresearch.steer.rows import FINALS, Final
 
-Tags = Annotated[list[str], typer.Argument(metavar="TAG...", help="Campaigns below results/steer, or folders.")]
+Tags = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TAG...",
+        help="Campaigns below results/steer, or folders; TAG,TAG for those that differ in their seeds alone.",
+    ),
+]
 
 Of = Annotated[
     str,
     typer.Option(
         "--of",
-        help="Arm that is held against the others, or ARM@TAG where two campaigns ran it on one seed; "
+        help="Arm that is held against the others, or ARM@TAG (ARM@TAG,TAG) where two ran it on one seed; "
         "the first one unless told.",
     ),
 ]
@@ -33,7 +39,7 @@ def compare(
     as_json: terminal.Json = False,
 ) -> None:
     """Compare campaigns."""
-    tracks = comparing.tracks_of({tag: finals_of(tag) for tag in tags})
+    tracks = comparing.tracks_of({tag: finals_of(tag) for group in tags for tag in group.split(",")}, tags)
     sides = comparing.sides_of(tracks)
     if of and of not in sides:
         raise BadConfig(f"--of must be an arm of these campaigns but got {of!r}; known: {', '.join(sides)}")
