@@ -45,7 +45,8 @@ class Bench:
         """What is trained beside the configuration: scale and data set by name, this repository's files by digest."""
         names = ("AUTORESEARCH_SCALE", "AUTORESEARCH_DATASET")
         paths = {name: self.config.workdir / name for name in own.FILES} if self.is_own else {}
-        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in paths.items()}
+        found = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+        digests = {name: hashlib.sha256(data).hexdigest()[:16] for name, data in found.items()}
         return {name: self.variables.get(name, "") for name in names} | dict.fromkeys(own.FILES, "") | digests
 
     @property
