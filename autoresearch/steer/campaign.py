@@ -170,7 +170,7 @@ def pin(bench: Bench, path: Path) -> None:
         then = dict(json.loads(text))
     except (ValueError, TypeError) as error:
         raise BadConfig(f"{path} must hold JSON but: {error}; `rm -r {path.parent}` begins anew") from error
-    changed = [key for key, value in then.items() if key not in now or now[key] != value]
+    changed = [key for key, value in then.items() if now.get(key) != value]
     if changed:
         told = "; ".join(f"{key} was {then[key]!r} and is {now.get(key)!r}" for key in changed)
         raise BadConfig(
