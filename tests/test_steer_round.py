@@ -73,11 +73,11 @@ def test_answers_count_exactly_one_window_later_however_late_they_are(desk: Desk
     assert asked[0][:2] == (100, "scale") and asked[0][2] == pytest.approx(asked[0][3]) and asked[0][4] == 200
 
 
-@pytest.mark.parametrize("lag", [0, 10, 20])
+@pytest.mark.parametrize("lag", [0, 20])
 def test_answers_count_at_the_same_updates_where_seconds_end_the_round(desk: Desk, lag: int) -> None:
-    desk.settings = {"total_steps": None, "budget_s": 1.3, "warmup_steps": 0, "k": 40, "plan": {"decay": 0.2}}
+    desk.settings = {"total_steps": None, "budget_s": 3, "warmup_steps": 0, "k": 40, "plan": {"decay": 0.2}}
     answers = {40: Answer(action="scale", factor=1.5), 80: Answer(action="scale", factor=0.6)}
-    desk.run(Fixed(desk, answers, lag))
+    desk.run(Fixed(desk, answers, lag), pace_s=0.01)
     plan, factors = desk.config().opening(), [1.0] * 80 + [1.5] * 40 + [0.9] * 20
     asked = [factor * plan.lr(row["p"]) for factor, row in zip(factors, desk.rows("trace.jsonl"), strict=False)]
     assert len(asked) == 140 and desk.rates()[:140] == pytest.approx(asked)
