@@ -79,7 +79,7 @@ def test_scorer_is_led_nowhere_by_what_a_trial_leaves(tmp_path: Path, left: str,
         pytest.skip("root lists every folder")
     one = begun(tmp_path / "any")
     cheat = f'    path = folder / "answers.json"; {left}\n'
-    told = attempt(one, "leave it", '\n\nif __name__', f'{cheat}\n\nif __name__')
+    told = attempt(one, "leave it", "\n\nif __name__", f"{cheat}\n\nif __name__")
     assert f"refused: the trial's folder must hold no links when it is scored but {words}" in told, told
 
 
@@ -87,6 +87,6 @@ def test_scorer_by_itself_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "trial").mkdir()
     (tmp_path / "answers.json").write_text("[0, 1]")
     (tmp_path / "trial" / "answers.json").symlink_to("../answers.json")
-    command = [sys.executable, EXAMPLE / "score.py", "trial"]
+    command = [sys.executable, str(EXAMPLE / "score.py"), "trial"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and "accuracy" not in done.stdout

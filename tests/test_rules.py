@@ -216,3 +216,11 @@ def test_hidden_file_is_not_laid_out_for_the_trial_though_it_is_tracked(tmp_path
     one.run("setup", "t1", "--baseline-runs", "1")
     assert "seen: False" in one.text("results/t1/0001/1/run.log")
     assert one.record(1)["trials"][0]["score"] == 0.9
+
+
+def test_scorer_has_as_long_as_the_rules_say(tmp_path):
+    rules = 'score_command = ["{python}", "-c", "import time; time.sleep(600)"]\nscore_timeout_s = 1.0\n'
+    one = night.fresh(tmp_path)
+    one.arena(rules + night.ARENA)
+    words = one.run("setup", "t1", "--baseline-runs", "1", code=3).stderr
+    assert "scoring took longer than 1 s" in words, words
