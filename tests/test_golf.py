@@ -35,29 +35,51 @@ print(f"---\\nval_bpb: {bpb}\\nfinal_int8_zlib_roundtrip: {bpb}\\nmodel_params: 
 SMALL = {"WIDTH = 96": "WIDTH = 24", "DEPTH = 3": "DEPTH = 1", "BATCH_ROWS = 16": "BATCH_ROWS = 4"}
 
 
-def trained(golf_data: Path, folder: Path, *launcher: str) -> list[float]:
-    """Losses of six steps of a very small model."""
+def output_of(golf_data: Path, folder: Path, source: str, launcher: list[str], **settings: str) -> str:
+    """What a training run prints."""
+    folder.mkdir(exist_ok=True)
     (folder / "data").symlink_to(golf_data / "data")
-    (folder / "train_gpt.py").write_text(changed((GOLF / "train_gpt.py").read_text(), SMALL))
-    env = {**os.environ, "AUTORESEARCH_MAX_STEPS": "6", "AUTORESEARCH_TIME_BUDGET": "1000"}
+    (folder / "train_gpt.py").write_text(source)
+    env = os.environ | {f"AUTORESEARCH_{name}": value for name, value in settings.items()}
     env |= {"AUTORESEARCH_TRIAL_DIR": str(folder / "trial"), "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, *launcher, "train_gpt.py"]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0 and "\nnum_steps: 6\n" in done.stdout, done.stdout + done.stderr
-    return [float(loss) for loss in re.findall(r"^step \d+ .*loss (\S+)$", done.stdout, flags=re.MULTILINE)]
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def trained(golf_data: Path, folder: Path, *launcher: str) -> list[float]:
+    """Losses of six steps of a very small model."""
+    source = changed((GOLF / "train_gpt.py").read_text(), SMALL)
+    told = output_of(golf_data, folder, source, [*launcher], MAX_STEPS="6", TIME_BUDGET="1000")
+    assert "\nnum_steps: 6\n" in told
+    return [float(loss) for loss in re.findall(r"^step \d+ .*loss (\S+)$", told, flags=re.MULTILINE)]
+
+
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(golf_data: Path, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
     one = trained(golf_data, tmp_path / "one")
-    two = trained(golf_data, tmp_path / "two", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    two = trained(golf_data, tmp_path / "two", *TWO)
     assert len(one) == len(two) == 6 and one[5] < one[0]
     assert two == pytest.approx(one, rel=2e-4)
     found = [artifact.read_weights(tmp_path / name / "trial/submission/weights.npz") for name in ("one", "two")]
     for name, array in found[0].items():
         assert np.allclose(array, found[1][name], atol=2e-3), name
+
+
+@pytest.mark.slow
+def test_two_processes_whose_clocks_differ_end_at_the_same_step(golf_data: Path, tmp_path: Path) -> None:
+    late = "return time.monotonic() - self.begun"
+    source = changed((GOLF / "train_gpt.py").read_text(), SMALL)
+    assert source.count(late) == 1
+    end = '    print(f"rank {ranks.rank} ended after {step} steps", flush=True)\n    seconds = clock.seconds()'
+    source = source.replace(late, f"{late} - self.ranks.rank").replace("    seconds = clock.seconds()", end)
+    told = output_of(golf_data, tmp_path / "two", source, [*TWO], TIME_BUDGET="2")
+    ends = dict(re.findall(r"rank (\d) ended after (\d+) steps", told))
+    assert ends.keys() == {"0", "1"} and ends["0"] == ends["1"] and int(ends["0"]) > 1, told
 
 
 def test_rules_hide_the_validation_text_and_freeze_all_text() -> None:
