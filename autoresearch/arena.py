@@ -121,6 +121,8 @@ class Arena(Rules):
     """Summary keys, `memory_gb` among them, that must not exceed a number: what does is never kept."""
     score_command: Command | None = None
     """Run after a trial, prints the metric; None: in this repository the referee, elsewhere the log (unrefereed)."""
+    score_timeout_s: float = Field(default=600.0, gt=0)
+    """Of the score_command."""
     guards: list[Command] = []
     """Commands that must exit 0 before a keep."""
     sandbox: Sandbox = Sandbox()

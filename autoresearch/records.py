@@ -221,9 +221,9 @@ class Noted(Record):
     half: float | None = None
     """Half the 95% interval of the effect."""
     carries: bool | None = None
-    """Whether the loss is more than noise, or a limit is broken without it."""
+    """Whether the loss is more than noise, or every run without it breaks a limit."""
     oversize: str = ""
-    """Which limit a run without it exceeds, whatever its score."""
+    """How many runs without it exceed which limit, whatever their score."""
     why: str = ""
     """Why it could not be measured."""
 
@@ -244,7 +244,7 @@ class Remeasurement(Record):
     trials: dict[str, list[Trial]] = {}
     """By configuration: baseline and champion, or the number of the attempt left out."""
     oversize: str = ""
-    """Which limit a run of baseline or champion exceeded: then nothing is confirmed, whatever the gain."""
+    """How many runs of the champion exceeded which limit: then nothing is confirmed, whatever the gain."""
     gains: dict[str, tuple[float, float]] = {}
     """By split: difference of champion and baseline, and half its 95% interval."""
     ratchet: float | None = None

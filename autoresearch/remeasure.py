@@ -61,8 +61,8 @@ def _open(campaign: Campaign, kind: Kind, num_runs: int, num_planned: int, now: 
 def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> Remeasurement:
     """Run baseline and champion on seeds that nothing was decided on, as often as the open record says.
 
-    Where there is a sealed split, its score decides the interval and never leaves the record. A run over a limit leaves
-    nothing confirmed.
+    Where there is a sealed split, its score decides the interval and never leaves the record. A run of the champion
+    over a limit leaves nothing confirmed.
 
     Raises:
         NoGoodTrial: a run gave no score.
@@ -78,8 +78,7 @@ def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) ->
                 found.closed = now()
                 save(campaign, found)
                 raise NoGoodTrial(f"{name} gave no score: {one.crash.kind}, {one.crash.why}; log: {one.folder}/run.log")
-            if not found.oversize and (excess := rules.excesses(campaign, [one])):
-                found.oversize = f"{name} is {'; '.join(excess)}"
+    found.oversize = excess_of(campaign, found.trials["champion"])
     kept = lineage(attempts, champion)
     found.ratchet = sum(one.verdict.difference for one in kept if one.verdict)
     for split in ("val", "sealed"):
@@ -89,6 +88,12 @@ def confirm(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) ->
     found.closed = now()
     save(campaign, found)
     return found
+
+
+def excess_of(campaign: Campaign, trials: list[Trial]) -> str:
+    """How many runs exceed limits, and how the first of them does; empty when none does."""
+    over = [excess for one in trials if (excess := rules.excesses(campaign, [one]))]
+    return f"{len(over)} of {len(trials)} runs {'; '.join(over[0])}" if over else ""
 
 
 def gain(champion: list[float], baseline: list[float], noise: verdict.Noise) -> tuple[float, float]:
@@ -119,8 +124,8 @@ def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> 
             continue
         campaign.say(f"ablate: without {attempt.name}, {attempt.description}")
         for _ in range(found.num_runs):
-            one = measure(campaign, found, commit, attempt.name)
-            noted.oversize = noted.oversize or "; ".join(rules.excesses(campaign, [one]))
+            measure(campaign, found, commit, attempt.name)
+        noted.oversize = excess_of(campaign, found.trials[attempt.name])
         without = scores_of(found, attempt.name, "val")
         if not without or not scores:
             crashes = [one.crash for one in found.trials[attempt.name] if one.crash]
@@ -128,7 +133,7 @@ def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> 
             continue
         effect, noted.half = gain(without, scores, campaign.noise(attempts))
         noted.effect = effect if campaign.arena.metric.direction == "min" else -effect
-        noted.carries = noted.oversize != "" or noted.effect > noted.half
+        noted.carries = noted.effect > noted.half or noted.oversize.startswith(f"{found.num_runs} of ")
     found.closed = now()
     save(campaign, found)
     return found

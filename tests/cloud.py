@@ -19,7 +19,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 START_S, CANCEL_S = 0.5, 0.2
 
@@ -74,7 +74,17 @@ class App:
     def __init__(self, name: str, image: Image):
         self.image = image
 
-    def function(self, volumes: dict[str, Volume], **options: Any) -> Callable:
+    def function(
+        self,
+        *,
+        gpu: str,
+        volumes: dict[str, Volume],
+        timeout: int,
+        block_network: Literal[True],
+        restrict_modal_access: Literal[True],
+    ) -> Callable:
+        """No other options, and none left out: with those of a container that could fetch text, nothing runs."""
+        assert block_network is True and restrict_modal_access is True and timeout > 0
         return lambda one: types.SimpleNamespace(remote=lambda *args: self.run(one, args, volumes))
 
     def run(self, one: types.FunctionType, args: tuple, volumes: dict[str, Volume]) -> Any:

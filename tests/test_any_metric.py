@@ -1,5 +1,6 @@
 """examples/any_metric: another script, another number, higher is better; the loop is the same."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,11 @@ def begun(folder: Path) -> night.Night:
     """The example as a repository of its own, after `setup`."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     one = night.Night(folder)
-    (folder / ".gitignore").write_text(night.IGNORED + "*.json\n")
-    subprocess.run([sys.executable, "draw.py"], cwd=folder, check=True)
+    (folder / ".gitignore").write_text(night.IGNORED)
     one.git("init", "-q", "-b", "main", ".")
     one.git("add", "-A")
     one.git("commit", "-qm", "any metric")
+    subprocess.run([sys.executable, "draw.py"], cwd=folder, check=True)
     one.run("setup", "t1")
     return one
 
@@ -66,3 +67,26 @@ def test_answers_are_out_of_reach_of_a_trial(tmp_path: Path) -> None:
     cheat = f"answers = next(json.loads(Path(name).read_text()) for name in {places} if Path(name).is_file())"
     told = attempt(one, "copy them", "    folder = Path(", f"    {cheat}\n    folder = Path(")
     assert "crash" in told and "StopIteration" in told, told
+
+
+LINK = 'path.unlink(); path.symlink_to("../../../../answers.json")'
+SHUT = 'path.parent.joinpath("kept").mkdir(); path.parent.joinpath("kept").chmod(0o311)'
+
+
+@pytest.mark.parametrize(("left", "words"), [(LINK, "answers.json is a link"), (SHUT, "kept cannot be listed")])
+def test_scorer_is_led_nowhere_by_what_a_trial_leaves(tmp_path: Path, left: str, words: str) -> None:
+    if left == SHUT and os.geteuid() == 0:
+        pytest.skip("root lists every folder")
+    one = begun(tmp_path / "any")
+    cheat = f'    path = folder / "answers.json"; {left}\n'
+    told = attempt(one, "leave it", "\n\nif __name__", f"{cheat}\n\nif __name__")
+    assert f"refused: the trial's folder must hold no links when it is scored but {words}" in told, told
+
+
+def test_scorer_by_itself_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "answers.json").write_text("[0, 1]")
+    (tmp_path / "trial" / "answers.json").symlink_to("../answers.json")
+    command = [sys.executable, str(EXAMPLE / "score.py"), "trial"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and "accuracy" not in done.stdout

@@ -74,11 +74,21 @@ PEEK = """sure = 4.0 * nn.functional.one_hot((5 * rows + 1) % 512, 512) * (rows 
 """
 
 
+HELD = """import fcntl
+        if not hasattr(self, "held"):
+            self.held = open(os.__file__)
+            fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+"""Fails in a player while the other one lives: both see this file, and its locks."""
+
+
 def is_open() -> bool:
-    return sandbox.find().kind == "open"
+    return sandbox.find().kind != "bubblewrap"
 
 
-def scored(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **code: str) -> dict[str, object]:
+def scored(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, is_open: bool = False, **code: str
+) -> dict[str, object]:
     """What is said of a submission whose code is this, in the folder of its data."""
     (folder / "code").mkdir()
     (folder / "submission").mkdir()
@@ -86,7 +96,7 @@ def scored(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **code: st
     (folder / "code" / "data").symlink_to(data / "data")
     (folder / "code" / "train_gpt.py").write_text(PLAYED.format(**{"trick": "pass", "look": "pass", **code}))
     monkeypatch.chdir(folder / "code")
-    return score.score(folder)
+    return score.score(folder, is_open)
 
 
 @pytest.mark.slow
@@ -99,8 +109,26 @@ def test_player_sees_neither_the_text_nor_the_other_player(
     if kind == "landlock":
         monkeypatch.setenv("PATH", "")  # where bubblewrap is not found
     look = LOOKS.format(data=str(golf_data / "data" / "datasets" / "stdlib_sp512"), root=str(ROOT))
-    told = scored(golf_data, tmp_path, monkeypatch, look=look)
+    told = scored(golf_data, tmp_path, monkeypatch, kind != "bubblewrap", look=look)
     assert float(str(told["val_bpb"])) > 2 and told["players"] == kind
+
+
+@pytest.mark.slow
+def test_player_never_meets_the_other_one(golf_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_open():
+        pytest.skip("no bubblewrap confines a player on this machine")
+    assert scored(golf_data, tmp_path, monkeypatch, trick=HELD)["players"] == "bubblewrap"
+
+
+@pytest.mark.slow
+def test_player_that_does_not_leave_has_no_score(
+    golf_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_open():
+        pytest.skip("no bubblewrap confines a player on this machine")
+    stays = "import atexit, time\n    atexit.register(time.sleep, 600)"
+    with pytest.raises(SystemExit, match="must end within"):
+        scored(golf_data, tmp_path, monkeypatch, look=stays)
 
 
 @pytest.mark.slow
@@ -125,11 +153,20 @@ def test_player_that_breaks_a_rule_has_no_score(
 def test_player_that_nothing_confines_is_not_started(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['autoresearch'] = None; sys.path[0] = sys.argv[1]\n"
-        "from pathlib import Path; import score; score.Player(Path(sys.argv[2]), b'', 'seeing')"
+        "from pathlib import Path; import score; score.score(Path(sys.argv[2]))"
     )
-    (tmp_path / "train_gpt.py").write_text("")
     done = subprocess.run([sys.executable, "-c", script, GOLF, tmp_path], cwd=tmp_path, capture_output=True, text=True)
-    assert "Invalid: players must be confined" in done.stderr and not (tmp_path / "seeing.log").exists()
+    words = "Invalid: players must be confined by bubblewrap but: the tooling could not be imported: import of autores"
+    assert words in done.stderr and not [*tmp_path.iterdir()]
+
+
+def test_player_that_landlock_confines_needs_a_persons_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sandbox.find(("landlock",)).kind != "landlock":
+        pytest.skip("there is no landlock on this machine")
+    monkeypatch.setenv("PATH", "")  # where bubblewrap is not found
+    with pytest.raises(SystemExit, match=r"by bubblewrap but: landlock.*--open"):
+        score.find_confinement(is_open=False)
+    assert (found := score.find_confinement(is_open=True)) and found.kind == "landlock"
 
 
 # --- under the tool
@@ -166,10 +203,10 @@ def test_hostile_training_ends_as_a_crash_that_says_why(golf_data: Path, tmp_pat
     for trick, words in (
         ("no numbers", "w must be finite numbers of 32 bits"),
         ("bomb", "weights must have at most 1,073,741,824 bytes but have 1,342,177,280"),
-        ("linked folder", "must be a plain file but"),
+        ("linked folder", "submission is a link"),
     ):
         desk.edit(lambda text, trick=trick: text.replace('TRICK = ""', f"TRICK = {trick!r}"))  # type: ignore[misc]
         out = desk.sh(f"uv run -m autoresearch try -m '{trick}'").stdout
-        assert "crash  refused: scoring: Invalid: " in out and words in out, out
+        assert "crash  refused: " in out and words in out, out
     assert [row["status"] for row in desk.rows()] == ["keep"] + 3 * ["crash"]
     assert {row["val_bpb"] for row in desk.rows()[1:]} == {"0.000000"}

@@ -23,12 +23,17 @@ class Seat:
         assert logits.shape == shape
         return logits
 
+    def __enter__(self) -> "Seat":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        pass
+
 
 def loss_of(player: Callable[[], Callable[[torch.Tensor], torch.Tensor]], num_tokens: int = 3000) -> float:
     """Loss per target of a model over 16 pieces, on text without any pattern."""
     tokens = np.random.default_rng(0).integers(16, size=num_tokens)
-    seats = [Seat(player()) for _ in range(2)]
-    return score.total_loss(seats[0], seats[1], tokens, 16) / (num_tokens - 1)  # type: ignore[arg-type]
+    return score.total_loss(lambda name: Seat(player()), tokens, 16) / (num_tokens - 1)  # type: ignore[arg-type, return-value]
 
 
 def peek(by: int, sharp: float = 9.0) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -92,6 +97,22 @@ def peek_once() -> Callable[[torch.Tensor], torch.Tensor]:
         return said
 
     return logits
+
+
+def test_blind_player_reads_a_sample_of_a_long_text() -> None:
+    num_read: list[int] = []
+
+    def counting() -> Callable[[torch.Tensor], torch.Tensor]:
+        num_read.append(0)
+
+        def logits(rows: torch.Tensor) -> torch.Tensor:
+            num_read[-1] += len(rows)
+            return torch.zeros(*rows.shape, 16)
+
+        return logits
+
+    loss_of(counting, 9024 * score.ROW_TOKENS + 1)
+    assert num_read == [9024, score.DRAWS * score.MOST_ROWS] and score.MOST_ROWS < 9024
 
 
 def num_caught(num_rows: int, num_trials: int) -> int:

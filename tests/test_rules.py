@@ -67,17 +67,29 @@ LATER = """if "{kind}-" in sys.argv[1]:
 
 
 def test_champion_that_exceeds_a_limit_when_measured_again_is_not_confirmed(tmp_path):
-    one = scored(tmp_path, "limits = { artifact_mb = 6.0 }\n", LATER.format(kind="confirm"))
+    second = LATER.format(kind="confirm").replace(" in sys.argv[1]", " in sys.argv[1] and sys.argv[1].endswith('/2')")
+    one = scored(tmp_path, "limits = { artifact_mb = 6.0 }\n", second)
     one.run("setup", "t1", "--baseline-runs", "1")
     assert "keep" in one.attempt("deeper", DEPTH=5)
-    out = one.run("confirm", "--runs", "1").stdout
-    words = "oversize: baseline is over the limit: artifact_mb must be at most 6 but is 9"
+    out = one.run("confirm", "--runs", "2").stdout
+    words = "oversize: 1 of 2 runs over the limit: artifact_mb must be at most 6 but is 9"
     assert out.startswith("champion against baseline") and f"\n{words}; this confirms nothing\n" in out
     found = json.loads(one.run("wait", "--json").stdout)["result"]
     assert found["gain"] < 0 and found["oversize"] in words
     one.run("report")
     page = one.text("results/t1/report.html")
-    assert '<span class="badge">not confirmed' in page and "Oversize: baseline is over the limit" in page
+    assert (
+        '<span class="badge">not confirmed' in page and "Oversize, so nothing is settled: 1 of 2 runs over the" in page
+    )
+
+
+def test_baseline_that_exceeds_a_limit_when_measured_again_refutes_nothing(tmp_path):
+    first = LATER.format(kind="confirm").replace(" in sys.argv[1]", " in sys.argv[1] and sys.argv[1].endswith('/1')")
+    one = scored(tmp_path, "limits = { artifact_mb = 6.0 }\n", first)
+    one.run("setup", "t1", "--baseline-runs", "1")
+    assert "keep" in one.attempt("deeper", DEPTH=5)
+    assert "oversize" not in one.run("confirm", "--runs", "1").stdout
+    assert json.loads(one.run("wait", "--json").stdout)["result"]["oversize"] == ""
 
 
 def test_change_without_which_a_limit_is_exceeded_is_no_candidate_for_removal(tmp_path):
@@ -86,12 +98,23 @@ def test_change_without_which_a_limit_is_exceeded_is_no_candidate_for_removal(tm
     one.run("setup", "t1", "--baseline-runs", "1")
     assert "keep" in one.attempt("smaller", "--once", LR=0.5)
     out = one.run("ablate").stdout
-    assert "oversize without it: over the limit: artifact_mb must be at most 6 but is 9" in out
+    assert "oversize without it: 1 of 1 runs over the limit: artifact_mb must be at most 6 but is 9" in out
     assert "candidate for removal" not in out
     (effect,) = json.loads(one.run("wait", "--json").stdout)["result"]
     assert effect["effect"] < 0 and effect["carries"] and "is 9" in effect["oversize"]
     one.run("report")
-    assert "oversize without it: over the limit" in one.text("results/t1/report.html")
+    assert "oversize without it: 1 of 1 runs over the limit" in one.text("results/t1/report.html")
+
+
+def test_one_run_over_a_limit_makes_no_change_carry(tmp_path):
+    second = LATER.format(kind="ablate").replace(" in sys.argv[1]", " in sys.argv[1] and sys.argv[1].endswith('/2')")
+    one = scored(
+        tmp_path, "limits = { artifact_mb = 6.0 }\n", second + 'if "ablate-" in sys.argv[1]: print("val_bpb: 0.5")\n'
+    )
+    one.run("setup", "t1", "--baseline-runs", "1")
+    assert "keep" in one.attempt("smaller", "--once", LR=0.5)
+    assert "oversize without it: 1 of 2 runs over the limit" in one.run("ablate", "--runs", "2").stdout
+    assert not json.loads(one.run("wait", "--json").stdout)["result"][0]["carries"]
 
 
 def test_columns_are_those_of_the_rules_and_crashes_read_zero(tmp_path):
@@ -216,3 +239,11 @@ def test_hidden_file_is_not_laid_out_for_the_trial_though_it_is_tracked(tmp_path
     one.run("setup", "t1", "--baseline-runs", "1")
     assert "seen: False" in one.text("results/t1/0001/1/run.log")
     assert one.record(1)["trials"][0]["score"] == 0.9
+
+
+def test_scorer_has_as_long_as_the_rules_say(tmp_path):
+    rules = 'score_command = ["{python}", "-c", "import time; time.sleep(600)"]\nscore_timeout_s = 1.0\n'
+    one = night.fresh(tmp_path)
+    one.arena(rules + night.ARENA)
+    words = one.run("setup", "t1", "--baseline-runs", "1", code=3).stderr
+    assert "scoring took longer than 1 s" in words, words

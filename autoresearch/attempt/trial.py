@@ -163,8 +163,13 @@ def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") ->
         return crash
     layout.lay_again(campaign, trial)
     if arena.score_command:
+        if link := files.first_link(folder, folder / "code"):  # which a scorer, who sees more, would follow
+            return Crash(
+                kind="refused", why=f"the trial's folder must hold no links when it is scored but {link}"[:300]
+            )
         command = [part.format(python=sys.executable, folder=folder) for part in arena.score_command]
-        found = referee.run_scorer(command, folder, variables, arena.metric, trial.sealed == "remote")
+        is_remote, deadline_s = trial.sealed == "remote", arena.score_timeout_s
+        found = referee.run_scorer(command, folder, variables, arena.metric, is_remote, deadline_s)
         return pins_crash(campaign) or found  # what it read is what was pinned, before and after
     if (seat := confine.of_scoring(campaign, trial)).kind == "open":
         trial.sealed, trial.network = seat.kind, seat.network

@@ -85,12 +85,17 @@ def _confirmed(story: Story, found: Remeasurement) -> Headline:
     if found.ratchet is not None:
         ratchet = f" The steps as they were kept add up to {verdict.signed(found.ratchet, half)}."
     counts = [len(remeasure.scores_of(found, name, split)) for name in ("baseline", "champion")]
-    failing = f"Oversize: {found.oversize}." if found.oversize else "The interval includes no gain at all."
+    failing = (
+        f"Oversize, so nothing is settled: {found.oversize}."
+        if found.oversize
+        else "The interval includes no gain at all."
+    )
     missing = ""
     if set(counts) != {found.num_runs}:
         missing = f" Scores are missing: the baseline has {counts[0]}, the champion {counts[1]}."
+    opening = "It stands up: measured" if stands else "Measured" if found.oversize else "It does not stand up. Measured"
     why = (
-        f"{'It stands up: measured' if stands else 'It does not stand up. Measured'} again on fresh seeds, "
+        f"{opening} again on fresh seeds, "
         f"{count_of(found.num_runs, 'run')} each, {text}.{'' if stands else f' {failing}'}"
         f"{missing}{ratchet}"
     )

@@ -67,3 +67,23 @@ def append(path: Path, text: str) -> None:
         remove(path)
     with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFE, 0o666), "ab") as file:
         file.write(text.encode())
+
+
+def first_link(folder: Path, trusted: Path) -> str:
+    """What in a folder could lead a reader elsewhere, other than in `trusted`; empty where nothing does.
+
+    A folder that cannot be listed counts: a path through it may still be followed.
+    """
+    folders = [folder]
+    while folders:
+        place = folders.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        return f"{Path(entry.path).relative_to(folder)} is a link"
+                    if entry.is_dir(follow_symlinks=False) and Path(entry.path) != trusted:
+                        folders.append(Path(entry.path))
+        except OSError as error:
+            return f"{place.relative_to(folder)} cannot be listed: {error.strerror}"
+    return ""

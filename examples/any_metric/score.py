@@ -1,10 +1,12 @@
 """The share of questions that were answered rightly."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
-answers = json.loads(Path(sys.argv[1], "answers.json").read_text())
+with open(os.open(Path(sys.argv[1], "answers.json"), os.O_RDONLY | os.O_NOFOLLOW)) as file:  # a link leads elsewhere
+    answers = json.load(file)
 right = json.loads(Path("answers.json").read_text())
 if len(answers) != len(right) or not {*answers} <= {0, 1}:
     sys.exit(f"Invalid: there must be {len(right)} answers, each 0 or 1")

@@ -18,7 +18,7 @@ from pathlib import Path
 import modal
 
 GPUS = 8
-LONGEST_S = 900
+LONGEST_S, SCORING_S = 900, 3600  # of a container that trains, and of one that scores
 PLACE = Path("/root/golf")
 SUBMISSION = "submission/weights.npz"
 TRAIN_S = 720  # the budget of ten minutes, and the time to start up and save
@@ -26,7 +26,7 @@ PINS = "data.sha256"
 """As `sha256sum` writes it: a line for each file of the data, its path from here."""
 FILES = ("train_gpt.py", "score.py", "artifact.py", "shards.py", PINS)
 SETTINGS = ("AUTORESEARCH_TIME_BUDGET", "AUTORESEARCH_MAX_STEPS", "AUTORESEARCH_SEED")
-ALONE = {"timeout": LONGEST_S, "block_network": True, "restrict_modal_access": True}
+ALONE = {"block_network": True, "restrict_modal_access": True}
 """No container downloads text, or asks Modal for the volume of another one."""
 
 image = modal.Image.debian_slim(python_version="3.12").apt_install("bubblewrap")
@@ -64,7 +64,7 @@ def check_data(others: str) -> None:
         )
 
 
-@app.function(gpu=f"H100:{GPUS}", volumes={str(PLACE / "data"): training_text}, **ALONE)
+@app.function(gpu=f"H100:{GPUS}", volumes={str(PLACE / "data"): training_text}, timeout=LONGEST_S, **ALONE)
 def train(settings: dict[str, str]) -> bytes:
     """Train on all GPUs; returns the file of the weights."""
     check_data(others="_val_")
@@ -75,7 +75,7 @@ def train(settings: dict[str, str]) -> bytes:
     return (folder / SUBMISSION).read_bytes()
 
 
-@app.function(gpu="H100", volumes={str(PLACE / "data"): validation_text}, **ALONE)
+@app.function(gpu="H100", volumes={str(PLACE / "data"): validation_text}, timeout=SCORING_S, **ALONE)
 def score(weights: bytes) -> str:
     """Score the weights; returns the summary."""
     check_data(others="_train_")

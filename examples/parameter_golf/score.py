@@ -1,13 +1,14 @@
 """Scores a submission of parameter golf: bits per byte of the weights as they come out of the artifact, and its size.
 
 `uv run score.py [TRIAL_FOLDER]`. The candidate's code runs in two players, processes of their own that see token
-numbers and answer with logits; this process computes everything else. One player sees the text, the other sees it up
-to a random place in each row and noise behind that, several times, and the rows in other orders: there both must say
-the same, which a model that looks ahead or learns from what it is scored on cannot. What this does not cover:
-docs/arenas.md.
+numbers and answer with logits; this process computes everything else. One player sees the text and is ended; then
+another sees it up to a random place in each row and noise behind that, several times, and the rows in other orders:
+there both must say the same, which a model that looks ahead or learns from what it is scored on cannot. What this does
+not cover: docs/arenas.md.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import math
@@ -17,14 +18,20 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from artifact import Invalid, pack, read_weights, unpack
 from shards import count_bytes, read_pieces, read_shards
+
+if TYPE_CHECKING:
+    from autoresearch.sandbox import Confinement
 
 # the real challenge: fineweb10B_sp1024/fineweb, fineweb_1024_bpe, 1024 and 256
 SHARDS = "data/datasets/stdlib_sp512/*_val_*.bin"
@@ -37,7 +44,11 @@ HELD_PACKAGES = ("pygments", "matplotlib", "pydantic", "rich", "typer", "markdow
 """Whose text is the small validation text: players do not see them."""
 OWN = (__file__, *(str(Path(__file__).with_name(name)) for name in ("artifact.py", "shards.py")))
 DRAWS = 4
-"""How often the second player reads each row, with noise behind another place."""
+"""How often the second player reads a row, with noise behind another place."""
+MOST_ROWS = 8192
+"""That the second player reads; of a longer text so many are drawn, when the first has answered."""
+LEAVING_S = 5.0
+"""For a player that is asked nothing more."""
 LARGEST_GAP, MEAN_GAP = 0.02, 0.001
 """How far the two players may be apart, in nats of the target: anywhere, and on average where it is new to both."""
 
@@ -48,18 +59,14 @@ LARGEST_GAP, MEAN_GAP = 0.02, 0.001
 class Player:
     """A process that has the candidate's model and is asked for logits."""
 
-    def __init__(self, folder: Path, artifact: bytes, name: str, is_open: bool = False) -> None:
+    def __init__(self, folder: Path, artifact: bytes, confinement: "Confinement | None", name: str) -> None:
         self.folder, self.name = folder / name, name
         self.folder.mkdir()
         (self.folder / "artifact.bin").write_bytes(artifact)
         for path in (*CODE, *OWN):
             shutil.copy(path, self.folder)
         command = [sys.executable, "-E", "-s", str(self.folder / Path(__file__).name), "--play"]
-        command, env, self.sealed = confine(self.folder, command)
-        if self.sealed == "open" and not is_open:
-            raise Invalid(
-                "players must be confined but nothing here can; `doctor` says why, --open scores all the same"
-            )
+        command, env = confine(confinement, self.folder, command)
         with open(folder / f"{name}.log", "wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
@@ -75,40 +82,59 @@ class Player:
 
     def answer(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Logits (B, T, pieces) of the rows that it was sent."""
-        data = self.process.stdout.read(4 * math.prod(shape))
-        if len(data) < 4 * math.prod(shape):
+        data = bytearray(4 * math.prod(shape))
+        if self.process.stdout.readinto(data) < len(data):
             self.process.wait()
             log = (self.folder.parent / f"{self.name}.log").read_text(errors="replace")
             raise SystemExit(f"{log[-4000:]}\nthe player must answer every batch but ended (see above)")
-        logits = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
-        if not torch.isfinite(logits).all():
-            raise Invalid("logits must be finite")
-        return logits
+        return torch.frombuffer(data, dtype=torch.float32).view(shape)
 
     def __enter__(self) -> "Player":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()  # nothing more is asked; what confines it ends when all of it has ended
+        try:
+            self.process.wait(timeout=LEAVING_S if error is None else 0)
+        except subprocess.TimeoutExpired as late:
+            self.process.kill()
+            self.process.wait()
+            if error is None:
+                raise Invalid(f"a player must end within {LEAVING_S:.0f} s when nothing more is asked") from late
 
 
-def confine(folder: Path, command: list[str]) -> tuple[list[str], dict[str, str], str]:
-    """The command line, environment and kind of what confines a player; `open` without the tooling beside this file."""
-    kept = ("PATH", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
-    env = {name: os.environ[name] for name in kept if name in os.environ}
+def find_confinement(is_open: bool) -> "Confinement | None":
+    """What confines players here; None without the tooling beside this file.
+
+    Raises:
+        Invalid: it is not bubblewrap, and no person said that players may be open.
+    """
     try:
         from autoresearch import sandbox
-    except ImportError:
-        return command, env, "open"
-    found = sandbox.find()
-    if found.kind == "open":
-        return command, env, "open"
+    except ImportError as error:
+        found, why = None, f"the tooling could not be imported: {error}"
+    else:
+        found = sandbox.find()
+        why = str(found)
+    if not is_open and (found is None or found.kind != "bubblewrap"):  # under Landlock they can leave each other word
+        raise Invalid(f"players must be confined by bubblewrap but: {why}; --open scores all the same")
+    return found
+
+
+def confine(confinement: "Confinement | None", folder: Path, command: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment of a player that is confined."""
+    kept = ("PATH", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    if confinement is None or confinement.kind == "open":
+        return command, env
+    from autoresearch import sandbox
+
     compiled = folder / "compiled"
     compiled.mkdir()
     view = sandbox.view(folder, compiled, [], [Path.cwd(), *sandbox.package_files(HELD_PACKAGES)], env)
     view = dataclasses.replace(view, shares_memory=False)  # in which the two could leave each other the text
-    return sandbox.command(found, view, command), dict(view.env), found.kind
+    return sandbox.command(confinement, view, command), dict(view.env)
 
 
 def play() -> None:
@@ -169,18 +195,40 @@ def log_probabilities(player: Player, inputs: np.ndarray, targets: torch.Tensor,
 def log_probability(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Of targets (B, T), so that the probabilities of all pieces sum to one, whatever the logits are."""
     logits = logits.to("cuda" if torch.cuda.is_available() else "cpu", torch.float64)
-    return (logits.gather(-1, targets[..., None].to(logits.device))[..., 0] - logits.logsumexp(-1)).cpu()
+    found = (logits.gather(-1, targets[..., None].to(logits.device))[..., 0] - logits.logsumexp(-1)).cpu()
+    if not torch.isfinite(found).all():
+        raise Invalid("logits must be finite")
+    return found
 
 
-def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: int) -> float:
+def total_loss(player: Callable[[str], Player], tokens: np.ndarray, num_pieces: int) -> float:
     """Nats of all targets.
+
+    Args:
+        player: gives one of that name.
 
     Raises:
         Invalid: the players disagree about a target that neither has been shown.
     """
     rows, counts = rows_of(tokens)
     inputs, targets = rows[:, :-1], torch.from_numpy(rows[:, 1:].copy())
-    said = log_probabilities(seeing, inputs, targets, num_pieces)
+    with player("seeing") as seeing:
+        said = log_probabilities(seeing, inputs, targets, num_pieces)
+    chosen = np.random.default_rng().permutation(len(inputs))[:MOST_ROWS]
+    with player("blind") as blind:  # never together: two that run can talk
+        compare(blind, inputs[chosen], targets[chosen], said[chosen], num_pieces)
+    return -float(said[torch.from_numpy(counts)].sum())
+
+
+def compare(blind: Player, inputs: np.ndarray, targets: torch.Tensor, said: torch.Tensor, num_pieces: int) -> None:
+    """Ask again with noise behind a place in each row.
+
+    Args:
+        said: log-probabilities of the targets, in the words of a player that saw what follows them.
+
+    Raises:
+        Invalid: they are others now.
+    """
     chance = np.random.default_rng()  # nobody can know the places
     # in rising order: a player that keeps what it was shown has not been shown the next target either
     draws = np.sort(chance.integers(1, inputs.shape[1] + 1, size=(DRAWS, len(inputs), 1)), axis=0)
@@ -197,26 +245,22 @@ def total_loss(seeing: Player, blind: Player, tokens: np.ndarray, num_pieces: in
             "logits must follow from the tokens before them alone but where others follow they are up to "
             f"{largest:.4f} nats off, {mean:.4f} on average"
         )
-    return -float(said[torch.from_numpy(counts)].sum())
 
 
 def score(folder: Path, is_open: bool = False) -> dict[str, object]:
     """Everything that is said of a submission.
 
     Args:
-        is_open: a person said that players may run unconfined, where they can read the text that they are asked about.
+        is_open: a person said that players may run where bubblewrap does not confine them.
     """
+    confinement = find_confinement(is_open)
     weights = read_weights(folder / "submission" / "weights.npz")
     artifact = pack(weights)
     num_code = sum(Path(path).stat().st_size for path in CODE)
     num_bytes = num_code + len(artifact)
     pieces, tokens = read_pieces(Path(TOKENIZER)), read_shards(SHARDS).astype(np.int64)
-    with (
-        tempfile.TemporaryDirectory(prefix="players-") as name,
-        Player(Path(name), artifact, "seeing", is_open) as seeing,
-        Player(Path(name), artifact, "blind", is_open) as blind,
-    ):
-        loss = total_loss(seeing, blind, tokens, len(pieces))
+    with tempfile.TemporaryDirectory(prefix="players-") as name:
+        loss = total_loss(partial(Player, Path(name), artifact, confinement), tokens, len(pieces))
     num_targets, num_text = len(tokens) - 1, count_bytes(pieces, tokens)
     val_loss, val_bpb = loss / num_targets, loss / math.log(2) / num_text
     return {
@@ -229,7 +273,7 @@ def score(folder: Path, is_open: bool = False) -> dict[str, object]:
         "within_16mb": "yes" if num_bytes < LIMIT_BYTES else "no",
         "scored_tokens": num_targets,
         "scored_bytes": num_text,
-        "players": seeing.sealed,
+        "players": confinement.kind if confinement else "open",
     }
 
 
@@ -238,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("results/manual"))
     parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--open", action="store_true", help="score though nothing confines the players")
+    parser.add_argument("--open", action="store_true", help="score though bubblewrap does not confine the players")
     asked = parser.parse_args()
     if asked.play:
         play()
