@@ -123,4 +123,4 @@ def test_campaign_that_was_begun_otherwise_is_refused_by_name(tmp_path: Path) ->
     text = (tmp_path / "c.yaml").read_text().replace("k: 20", "k: 30")
     (tmp_path / "c.yaml").write_text(text)
     assert night.start().wait(60) == 2
-    assert '"k": 30' in (tmp_path / "log").read_text()
+    assert "k was 20 and is 30" in (tmp_path / "log").read_text()
