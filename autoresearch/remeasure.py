@@ -133,7 +133,8 @@ def ablate(campaign: Campaign, found: Remeasurement, now: Callable[[], str]) -> 
             continue
         effect, noted.half = gain(without, scores, campaign.noise(attempts))
         noted.effect = effect if campaign.arena.metric.direction == "min" else -effect
-        noted.carries = noted.effect > noted.half or noted.oversize.startswith(f"{found.num_runs} of ")
+        is_always_over = all(rules.excesses(campaign, [one]) for one in found.trials[attempt.name])
+        noted.carries = noted.effect > noted.half or is_always_over
     found.closed = now()
     save(campaign, found)
     return found

@@ -85,5 +85,5 @@ def first_link(folder: Path, trusted: Path) -> str:
                     if entry.is_dir(follow_symlinks=False) and Path(entry.path) != trusted:
                         folders.append(Path(entry.path))
         except OSError as error:
-            return f"{place.relative_to(folder)} cannot be listed: {error.strerror}"
+            return f"a folder cannot be listed: {error.strerror}, {place.relative_to(folder)}"
     return ""

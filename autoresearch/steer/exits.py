@@ -11,8 +11,9 @@ from autoresearch.steer.state import State
 
 CANCELLED = 42
 KINDS: dict[str, Literal["numeric", "broken"]] = {"diverged": "numeric", "syntax": "broken", "refused": "broken"}
-# Of these, what another process may do without: a checkpoint (its file, or the device it goes to), a driver's library.
-PASSING = re.compile(r"cannot be resumed from|^ImportError: \S+\.so\b\S*: ")
+UNREADABLE = "cannot be resumed from"  # what a trainer says of a checkpoint, be it torn or its device lost
+# Of these, what another process may do without: a checkpoint, a driver's library.
+PASSING = re.compile(UNREADABLE + r"|^ImportError: \S+\.so\b\S*: ")
 HUNG_STEPS = 20  # times the usual wait for a report
 ENDING = 0.05  # of the budget, at least the last two updates: what comes after the last report may take its time
 

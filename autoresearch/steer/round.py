@@ -28,7 +28,6 @@ TOLERANCE = 1e-3  # of the rate in the optimizer, relative
 OBEYS_WITHIN = 3  # updates
 LEAST_STEPS = 10  # that must be left to begin anew
 LEAST_LEFT = 0.02  # of the budget, likewise
-UNREADABLE = "cannot be resumed from"  # what a trainer says of its checkpoint
 OUTCOMES: dict[str, RoundStatus] = {
     "numeric": "diverged",
     "aborted": "aborted",
@@ -260,7 +259,7 @@ class Round:
             self.helm.give_up()
             self.logs.add(row)
             return
-        if UNREADABLE in why and now.num_failures > 1:  # twice is no passing trouble
+        if exits.UNREADABLE in why and now.num_failures > 1:  # twice is no passing trouble
             now.vitals.marks = [one for one in now.vitals.marks if one.step != now.begin]
         to = newest(self.folder, now.vitals.marks)
         now.updates = now.updates_at(to)
