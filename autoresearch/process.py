@@ -202,7 +202,7 @@ class Launch:
 
 
 def end_group(pid: int, started: str, mark: str, grace_s: float = GRACE_S) -> bool:
-    """End a process, its group, and all that descends from it or carries its mark, politely first.
+    """End a process, its group, and all that descends from it or carries its mark, politely first, parents first.
 
     Args:
         pid: leader of the group; below 2 there is none, and the mark alone counts.
@@ -219,7 +219,7 @@ def end_group(pid: int, started: str, mark: str, grace_s: float = GRACE_S) -> bo
         told: set[int] = set()
         while family := family_of(pid, started, mark):
             ended = True
-            for member in family - told:
+            for member in sorted(family - told):  # a parent that cleans up hears of it before its children die
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(member, number)
             told |= family

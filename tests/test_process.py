@@ -253,6 +253,23 @@ def test_end_group_finds_a_family_by_its_mark_alone(tmp_path):
     assert one.wait().exit_code in (-signal.SIGTERM, 128 + signal.SIGTERM)  # the latter if the shell saw its child end
 
 
+def test_end_group_tells_a_parent_before_its_children(tmp_path):
+    """A wrapper that saw its children end first would think that they were done, and clean nothing up."""
+    script = (
+        "import signal, subprocess\n"
+        "news = {signal.SIGTERM, signal.SIGCHLD}\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, news)\n"
+        "polite = lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, news)\n"
+        "for _ in range(40): subprocess.Popen(['sleep', '60'], preexec_fn=polite)\n"
+        "print('ready', flush=True)\n"
+        "print(signal.sigwait(news).name)\n"
+    )
+    one = launch(tmp_path, script)
+    read_soon(tmp_path / "log")
+    one.stop()
+    assert (tmp_path / "log").read_text() == "ready\nSIGTERM\n"
+
+
 def test_mark_may_be_any_bytes(tmp_path):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
     folder.mkdir()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import cloud
@@ -38,6 +39,12 @@ def away(base: Path, tmp_path: Path) -> night.Night:
     return one
 
 
+def wrapper(folder: Path) -> None:
+    """Put there what docs/arenas.md has around SkyPilot's client."""
+    (block,) = fenced(read("docs/arenas.md"), "bash")
+    (folder / "launch.sh").write_text(block.replace("task.yaml", "train.py"))
+
+
 def test_remote_log_is_streamed_back_and_the_record_says_remote(away: night.Night) -> None:
     away.edit(LR=0.5, SLEEP_S=3.0)
     process = away.start("try", "-m", "halve")
@@ -70,14 +77,37 @@ def test_remote_exit_codes_and_missing_scores_are_crashes(away: night.Night) -> 
 def test_remote_work_is_cancelled_at_the_time_limit(base: Path, tmp_path: Path) -> None:
     one = night.fresh(tmp_path / "night", PATH=f"{base / 'tools'}:{os.environ['PATH']}", CLOUD_MODE="hang")
     one.env["CLOUD_CANCEL_S"] = "6"  # longer than work on this machine is given
-    (block,) = fenced(read("docs/arenas.md"), "bash")
-    (one.root / "launch.sh").write_text(block.replace("task.yaml", "train.py"))
+    wrapper(one.root)
     one.git("add", "launch.sh")
     one.arena(ARENA.replace('"modal", "run", "train.py"', '"sh", "launch.sh"').replace("900", "4"))
     err = one.refuse("setup", "t1", "--baseline-runs", "1", code=3)
     assert "timeout, the trial took longer than 4 s" in err
     assert (one.root / "results/t1/0001/1/cancelled").exists()
     assert not night.processes_with(str(one.root / "results/t1/0001/1"))
+
+
+def test_remote_work_is_cancelled_when_its_client_is_told_before_the_wrapper(base: Path, tmp_path: Path) -> None:
+    wrapper(tmp_path)
+    (tmp_path / "train.py").write_text("")
+    env = {
+        "PATH": f"{base / 'tools'}:{os.environ['PATH']}",
+        "CLOUD_MODE": "hang",
+        "AUTORESEARCH_TRIAL_DIR": str(tmp_path),
+    }
+    with subprocess.Popen(["sh", "launch.sh"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and [process.stdout.readline() for _ in range(2)] == ["provisioning\n", "waiting\n"]
+        (client,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(client), signal.SIGTERM)
+        process.stdout.read()
+    assert process.returncode == 143 and (tmp_path / "cancelled").exists()
+
+
+def test_remote_work_that_ends_by_itself_keeps_the_cluster_and_its_code(base: Path, tmp_path: Path) -> None:
+    wrapper(tmp_path)
+    (tmp_path / "train.py").write_text("raise SystemExit(3)")
+    env = {"PATH": f"{base / 'tools'}:{os.environ['PATH']}", "AUTORESEARCH_TRIAL_DIR": str(tmp_path)}
+    assert subprocess.run(["sh", "launch.sh"], cwd=tmp_path, env=env).returncode == 3
+    assert not (tmp_path / "cancelled").exists()
 
 
 def test_remote_work_is_cancelled_with_the_attempt(away: night.Night) -> None:
