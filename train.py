@@ -58,8 +58,8 @@ MUON_BETA2 = 0.95  # of the second moments of orthogonalised rows
 MUON_STEPS = 5  # iterations of the orthogonalisation: 3 or 5; range: none
 
 # Schedule, in fractions of the budget
-WARMUP_RATIO = 0.0
-WARMDOWN_RATIO = 0.7
+WARMUP_RATIO = 0.0  # range: 0..0.2
+WARMDOWN_RATIO = 0.7  # range: 0.1..0.8
 FINAL_LR_FRAC = 0.05  # of the peak, at the end
 
 if SCALE == "cpu":

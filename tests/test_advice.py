@@ -75,6 +75,12 @@ def test_dials_keep_zero_momenta_and_batches_where_they_may_be() -> None:
     assert {batch.at(place / 10) for place in range(11)} == {1, 2, 4, 8, 16}
 
 
+@pytest.mark.parametrize("scale", ["", "cpu", "tiny"])
+def test_dials_of_train_py_always_make_a_schedule(scale: str) -> None:
+    high = {dial.key: dial.high for dial in dials_of((night.ROOT / "train.py").read_text(), scale)}
+    assert high["WARMUP_RATIO"] + high["WARMDOWN_RATIO"] <= 1
+
+
 def test_dials_name_an_unknown_constant() -> None:
     with pytest.raises(Refused, match=r"RATE must be numeric.*known: .*LR"):
         dials_of(SOURCE, "", ["RATE"])

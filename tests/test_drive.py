@@ -80,7 +80,7 @@ def test_drive_ends_an_agent_that_hangs_and_starts_another(tmp_path: Path) -> No
     one = night.begun(tmp_path / "repo")
     with one.start("drive", *FAST, "--patience", "0.05", "--", *agent(one, "hang")) as watch:
         starts = one.root.parent / "starts"
-        night.until(lambda: (starts / "pid-2").exists())
+        night.until(lambda: (starts / "pid-2").exists() and (starts / "pid-2").read_text())
         first = int((starts / "pid-1").read_text())
         assert not night.is_alive(first)
         watch.send_signal(signal.SIGTERM)

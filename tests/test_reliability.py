@@ -101,7 +101,8 @@ def test_supervisor_killed_in_the_shell_leaves_a_trial_that_is_ended(tmp_path):
     base = one.tip()
     one.edit(MODE="orphan", SLEEP_S=0.0)
     process = one.start("try", "-m", "idea")
-    night.until(lambda: (one.root / "results/t1/0002/1/progress.jsonl").exists())
+    saved = one.root / "results/t1/0002/1/progress.jsonl"
+    night.until(lambda: saved.exists() and one.record(2)["state"] == "running")
     trial = one.record(2)["trials"][0]["pid"]
     process.kill()
     process.communicate()

@@ -15,6 +15,7 @@ from searching import ROOT, VARIABLES, running_in, wait_for
 from autoresearch.search.config import Config
 from autoresearch.search.executors import Order
 from autoresearch.search.executors.command import CommandExecutor
+from autoresearch.search.executors.raytask import START_NODE
 from autoresearch.search.spans import Spans
 
 
@@ -25,10 +26,10 @@ def order(tmp_path: Path) -> Any:
 
 
 @contextmanager
-def node(order: Order) -> Iterator[subprocess.Popen[bytes]]:
+def node(order: Order, root: Path = ROOT) -> Iterator[subprocess.Popen[bytes]]:
     """The program, with an order."""
-    command = [sys.executable, "-m", "autoresearch.search.executors.node"]
-    started = subprocess.Popen(command, cwd=ROOT, env=VARIABLES, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = [sys.executable, "-P", "-c", START_NODE, str(root)]
+    started = subprocess.Popen(command, cwd=root, env=VARIABLES, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert started.stdin
     facts = {name: getattr(order, name) for name in ("number", "commands", "timeout_s")}
     told = {**facts, "folder": str(order.folder), "cwd": str(order.cwd), "variables": dict(order.variables)}
@@ -54,6 +55,17 @@ def test_node_runs_in_a_folder_of_its_own_and_sends_all_that_is_left(order: Any)
     assert sent["model/weights"] == b"numbers" and sent["run.log"] == b"loss: 0.25\n"
     assert found[-1][0]["outcome"]["exit_code"] == 0 and started.returncode == 0
     assert not list(order(2, "finish").folder.glob("*.log"))
+
+
+def test_node_imports_no_stray_module_of_the_repository(order: Any, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / "autoresearch").symlink_to(ROOT / "autoresearch")
+    for name in ("json", "queue", "yaml"):
+        (root / f"{name}.py").write_text("raise SystemExit(9)")
+    with node(order(1, "finish"), root) as started:
+        assert [header["outcome"]["exit_code"] for header, _ in frames(started) if "outcome" in header] == [0]
+    assert started.returncode == 0
 
 
 def test_node_sends_large_files_in_parts(order: Any) -> None:

@@ -1,7 +1,5 @@
 """A program: runs one trial where its executor is not, told and heard through its standard streams.
 
-    python -m autoresearch.search.executors.node
-
 The first line of the input says what to run; each later one becomes control.json, or asks to end the trial. The end of
 the input ends it at once: whoever wrote there is gone. The output is frames: a line of JSON with `name` and `size`, and
 as many bytes, to be appended to that file of the trial; the last one holds the outcome instead.
@@ -129,7 +127,3 @@ def follow(order: Order, executor: CommandExecutor, inbox: Inbox, outbox: Outbox
             aside = order.folder / f".{CONTROL}"
             files.write(aside, message)
             aside.replace(order.folder / CONTROL)
-
-
-if __name__ == "__main__":
-    main()

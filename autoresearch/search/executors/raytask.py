@@ -11,7 +11,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-NODE = "autoresearch.search.executors.node"
+START_NODE = (  # the repository last on the path: a json.py that lies there is not json
+    "import sys; sys.path.append(sys.argv[1]); from autoresearch.search.executors import node; node.main()"
+)
 LISTEN_S = 0.5
 
 
@@ -41,7 +43,7 @@ def run_there(root: str, order: str, key: str, mailbox: Any) -> Iterator[tuple[d
     import ray
 
     child = subprocess.Popen(
-        [sys.executable, "-m", NODE], cwd=root, start_new_session=True,
+        [sys.executable, "-P", "-c", START_NODE, root], cwd=root, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert child.stdin and child.stdout and child.stderr
