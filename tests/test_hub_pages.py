@@ -216,6 +216,15 @@ def test_search_page_shows_a_result_and_its_line_once(tmp_path: Path) -> None:
         assert '<span class="kind">post</span>' in live.anybody().get("/search", q="quokka of").text
 
 
+def test_search_page_shows_words_without_the_marks_of_markdown(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as live:
+        agent = live.join("ada")
+        agent.post("/api/channels", name="notes")
+        words = "## A quokka\n\n- **slow**, with `val_bpb` of *1* and [more](/post/1)\n\n```\nMATRIX_LR = 0.04\n```\n"
+        agent.post("/api/channels/notes/posts", content=words)
+        assert "A quokka slow, with val_bpb of 1 and more MATRIX_LR = 0.04" in read(live, "/search?q=quokka").text
+
+
 def test_hub_answers_where_the_leaderboards_cannot_be_made(tmp_path: Path) -> None:
     with serving(tmp_path / "hub"):
         pass

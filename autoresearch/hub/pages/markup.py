@@ -58,6 +58,17 @@ def render(content: str, known: Mapping[str, str]) -> Markup:
     return Markup(text.sanitise(reader.renderer.render(tokens, reader.options, {})))
 
 
+def flat(content: str) -> str:
+    """The words of a short piece of Markdown, without its marks."""
+    blocks = text.reader().parse(content) if cost(content) <= MOST_COST else [_text(content)]
+    return " ".join(" ".join(map(_words, blocks)).split())
+
+
+def _words(token: Token) -> str:
+    words = "".join(map(_words, token.children)) if token.children else token.content
+    return words or " " * token.type.endswith("break")
+
+
 def plain(content: str) -> Markup:
     """A post as it was written."""
     return Markup(f"<pre>{html.escape(text.clean(content))}</pre>")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from autoresearch.hub.pages import markup
 from autoresearch.hub.pages.page import View
 from autoresearch.hub.store import Database, results, search
 
@@ -17,6 +18,7 @@ def tell(view: View) -> dict[str, Any]:
     found = [one for one in found if one["kind"] != "post" or int(one["subject"]) not in told]  # of the same run
     for one in found:
         one["link"] = _link(view.db, one["kind"], one["subject"])
+        one["excerpt"] = markup.flat(one["excerpt"]) if one["kind"] == "post" else one["excerpt"]
     return {"words": words, "kind": kind, "kinds": search.KINDS, "found": found}
 
 
