@@ -105,6 +105,11 @@ class ExecutorContract:
         outcome = run.wait()[1]
         assert outcome.end == "timeout" and "1 s" in outcome.why and time.monotonic() - begun >= 1
 
+    def test_executor_takes_a_deadline_that_never_comes(self, run: Run) -> None:
+        run.begin(1, "finish", timeout_s=1e9)
+        outcome = run.wait()[1]
+        assert (outcome.end, outcome.exit_code) == ("exited", 0)
+
     @pytest.mark.parametrize("hard", [False, True])
     def test_executor_stops_a_trial(self, run: Run, hard: bool) -> None:
         run.await_reports(run.begin(1, "wait"))

@@ -61,10 +61,21 @@ def test_dials_write_whole_numbers_and_powers_of_two() -> None:
         assert dial(key).at(dial(key).place(dial(key).value)) == dial(key).value
 
 
-@pytest.mark.parametrize("words", ["1..x", "2..1", "1..3 log", "0..1 log"])
+@pytest.mark.parametrize("words", ["1..x", "2..1", "0..1 log", "-3..-1 log"])
 def test_dials_refuse_a_range_that_is_none(words: str) -> None:
     with pytest.raises(Refused, match="range of LR"):
         dials_of(f"LR = 0.5  # range: {words}\n", "")
+
+
+def test_dials_take_ranges_as_they_are_edited_and_widen_them_to_the_value() -> None:
+    source = "LR = 0.5  # range: 0.9..1.1\nDEPTH = 4  # range: 9..1\n"
+    (rate,) = dials_of(source, "", ["LR"])
+    assert (rate.value, rate.low, rate.high) == (0.5, 0.5, 1.1)
+    (rate,) = dials_of(source, "", ["LR"], "NEW = 3\nLR = 0.7  # range: 0.2..0.9\n")
+    assert (rate.value, rate.low, rate.high) == (0.5, 0.2, 0.9)
+    with pytest.raises(Refused, match="range of DEPTH"):
+        dials_of(source, "")
+    assert [one.key for one in dials_of(source, "", edited="DEPTH = 4  # range: none\n")] == ["LR"]
 
 
 def test_dials_keep_zero_momenta_and_batches_where_they_may_be() -> None:

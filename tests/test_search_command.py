@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from executors import ExecutorContract, Run
+from searching import running_in
 
 from autoresearch.search.config import Config
 from autoresearch.search.executors.command import CommandExecutor
@@ -20,3 +21,10 @@ class TestCommandExecutor(ExecutorContract):
         executor = CommandExecutor(config, Spans(), {})
         yield Run(executor, tmp_path)
         executor.close()
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_executor_ends_a_trial_that_it_can_follow_no_more(self, run: Run) -> None:
+        run.begin(1, "wait", timeout_s=None)  # type: ignore[arg-type]
+        outcome = run.wait()[1]
+        assert outcome.end == "lost" and "TypeError" in outcome.why
+        assert not running_in(run.bench.config.target.workdir)

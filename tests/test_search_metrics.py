@@ -41,6 +41,12 @@ def test_metric_is_read_from_the_strictest_place(tmp_path: Path, text: str, valu
     assert measured(tmp_path, text).value == value
 
 
+@pytest.mark.parametrize("name", ["pass@1", "val loss", "loss (nats)", "a: b", "精度", ".*"])
+def test_metric_may_have_any_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run.log").write_text(f"{name}: 0.5\nother: 2\n{name}: 0.75\n{name} x: 3\n")
+    assert metrics.read([tmp_path / "run.log"], None, {}, name) == (0.75, {name: 0.75, "other": 2.0}, "")
+
+
 def test_metric_of_a_file_beats_lines_and_reports_come_last(tmp_path: Path) -> None:
     assert measured(tmp_path, "loss: 1\n", '{"loss": 2, "acc": 3}', {"loss": 9, "lr": 4}) == (
         2.0,

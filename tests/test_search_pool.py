@@ -13,6 +13,13 @@ def test_pool_admits_what_fits() -> None:
     assert pool.room({"gpu": 0.5}) == 0 and pool.room({"other": 5}) == 5
 
 
+def test_pool_puts_no_share_where_its_device_has_no_room() -> None:
+    pool = Pool({"gpu": 2.0}, devices=("0", "1"), most=8)
+    assert pool.room({"gpu": 0.6}) == 2
+    assert [pool.claim(number, {"gpu": 0.6}) for number in range(2)] == [["0"], ["1"]]
+    assert (pool.room({"gpu": 0.6}), pool.room({"gpu": 0.4}), pool.room({"gpu": 0.2})) == (0, 2, 4)
+
+
 def test_pool_spreads_shares_over_devices() -> None:
     pool = Pool({"gpu": 2.0}, devices=("4", "6"), most=8)
     assert [pool.claim(number, {"gpu": 0.5}) for number in range(4)] == [["4"], ["6"], ["4"], ["6"]]

@@ -35,6 +35,9 @@ def test_run_one_records_a_trial_like_the_others(target: Target) -> None:
         (("--params", "{"), "must be JSON"),
         (("--params", "[1]"), "JSON object"),
         (("--params", '{"x": [1]}'), "JSON object"),
+        (("--params", '{"x": NaN}'), "finite numbers"),
+        (("--params", '{"x": 1e999}'), "finite numbers"),
+        (("--params", "[" * 9000), "must be JSON"),
         (("--params", '{"x": 7}'), "x must be one of 1, 2, 3"),
         (("--diff", "none.patch"), "none.patch"),
         (("--diff", "latin.patch"), "must be in UTF-8"),
@@ -46,6 +49,16 @@ def test_run_one_refuses_in_words(target: Target, words: tuple[str, ...], said: 
     ended = target.run(*words, verb="run-one")
     assert ended.code == 2 and said in ended.err
     assert not target.trial(1).exists()
+
+
+def test_validate_refuses_what_was_begun_otherwise_as_run_does(target: Target) -> None:
+    assert target.run(verb="validate").code == 0 and not target.load().store_path.exists()
+    target.run()
+    assert target.run(verb="validate").code == 0
+    target.configure(policy={"seed": 9})
+    for verb in ("validate", "run"):
+        ended = target.run(verb=verb)
+        assert ended.code == 2 and "policy.seed must stay" in ended.err
 
 
 def test_run_one_measures_the_untouched_target_first_where_the_policy_does(target: Target) -> None:

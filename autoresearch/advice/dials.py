@@ -3,7 +3,7 @@
 import ast
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoresearch import knobs
@@ -50,17 +50,20 @@ class Dial:
         return self.value if written == float(f"{self.value:.3g}") else written
 
 
-def dials_of(source: str, scale: str, only: Sequence[str] = ()) -> list[Dial]:
+def dials_of(source: str, scale: str, only: Sequence[str] = (), edited: str = "") -> list[Dial]:
     """The numeric constants that hold at a scale.
 
     A comment `# range: LOW..HIGH` (and `log`) on the line states the range, `# range: none` leaves the constant alone;
-    without one it lies around the value.
+    without one it lies around the value. A range that does not hold the value is taken to reach to it.
+
+    Args:
+        edited: the source with edits under way, whose comments count; the values are those of `source`.
 
     Raises:
-        Refused: a name in `only` that is no numeric constant, or a range that is none.
+        Refused: a name in `only` that is no numeric constant, a range that is none, or edits that do not parse.
     """
     found = knobs.read(source)
-    lines = source.splitlines()
+    comments = _lines(source, found) | (_lines(edited, knobs.read(edited)) if edited else {})
     blocks = {one.name for one in found.values() if one.block and one.block == scale}
     dials, known = [], set()
     for one in found.values():
@@ -68,13 +71,23 @@ def dials_of(source: str, scale: str, only: Sequence[str] = ()) -> list[Dial]:
             continue
         if isinstance(one.value, bool) or not isinstance(one.value, int | float) or one.line != one.last_line:
             continue
-        dial = _dial(one.key, one.value, lines[one.line - 1])
-        if dial and (not only or {one.name, one.key} & set(only)):
-            dials.append(dial)
+        is_wanted = not only or bool({one.name, one.key} & set(only))
+        try:
+            dial = _dial(one.key, one.value, comments[one.key])
+        except Refused:
+            if is_wanted:
+                raise
+            continue
+        dials += [dial] if dial and is_wanted else []
         known |= {one.name, one.key} if dial else set()
     if missing := sorted(set(only) - known):
         raise Refused(f"{', '.join(missing)} must be numeric constants of train.py; known: {', '.join(sorted(known))}")
     return dials
+
+
+def _lines(source: str, found: Mapping[str, knobs.Knob]) -> dict[str, str]:
+    lines = source.splitlines()
+    return {key: lines[one.line - 1] for key, one in found.items()}
 
 
 def _dial(key: str, value: float, line: str) -> Dial | None:
@@ -88,9 +101,10 @@ def _dial(key: str, value: float, line: str) -> Dial | None:
         except (ValueError, TypeError, SyntaxError) as error:
             raise Refused(f"the range of {key} must be two numbers such as 1e-3..1e-1 but got {stated[0]!r}") from error
         is_log = "log" in stated[3]
-        if not low < high or (is_log and low <= 0) or not low <= value <= high:
-            raise Refused(f"the range of {key} must rise and hold {value} but is {stated[1]}..{stated[2]}")
-        return Dial(key, value, low, high, is_log, whole, power)
+        if not low < high or (is_log and min(low, value) <= 0):
+            hint = f", and for `log` all of it and the value, {value}, be above 0" if is_log else ""
+            raise Refused(f"the range of {key} must rise{hint} but is {stated[1]}..{stated[2]}")
+        return Dial(key, value, min(low, value), max(high, value), is_log, whole, power)
     if SHARE.search(key) and 0 <= value <= 1 and not whole:
         return Dial(key, value, 0.0, min(1.0, max(2 * value, 0.2)))
     if NEAR_ONE.search(key) and 0.5 < value < 1:

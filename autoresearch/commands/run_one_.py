@@ -1,6 +1,7 @@
 """run-one CONFIG."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -31,15 +32,20 @@ def parse(text: str) -> dict[str, bool | int | float | str]:
     """The parameters.
 
     Raises:
-        BadConfig: no JSON object of numbers, texts and booleans.
+        BadConfig: no JSON object of finite numbers, texts and booleans.
     """
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadConfig(f"--params must be JSON but: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(one, bool | int | float | str) for one in found.values()):
-        raise BadConfig(f"--params must be a JSON object of numbers, texts and booleans but got {text!r}")
+    if not isinstance(found, dict) or not all(map(is_scalar, found.values())):
+        raise BadConfig(f"--params must be a JSON object of finite numbers, texts and booleans but got {text[:200]!r}")
     return found
+
+
+def is_scalar(one: object) -> bool:
+    """Whether a parameter may have this value."""
+    return isinstance(one, bool | int | str) or (isinstance(one, float) and math.isfinite(one))
 
 
 def read(path: Path) -> str:

@@ -1,12 +1,18 @@
 """validate CONFIG."""
 
 from autoresearch.commands import searching, terminal
+from autoresearch.search import campaign
+from autoresearch.search.store import Store
 
 
 def main(config: searching.File) -> None:
     """Make the checks of `run`, and nothing else."""
     found, around = searching.load(config), searching.surroundings()
     searching.check(found, around)
+    if found.store_path.exists():
+        store = Store(found.store_path, readonly=True)
+        campaign.compare(store, found)
+        store.close()
     size = found.policy.params.size()
     terminal.print_json(
         {

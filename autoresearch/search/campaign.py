@@ -227,20 +227,22 @@ def begin(store: Store, config: Config, now: float) -> None:
     Raises:
         BadConfig: they differ.
     """
-    wanted = identity(config)
-    noted = store.fact("identity")
-    if store.fact("id") is None:
+    if store.fact("identity") is None:
         with store.transaction(durable=True):
             store.set_fact("id", uuid.uuid4().hex)
-    if noted is None:
-        with store.transaction(durable=True):
-            store.set_fact("identity", wanted)
+            store.set_fact("identity", identity(config))
             store.set_fact("begun_s", now)
-        return
-    changed = [
-        f"{key} must stay {noted.get(key)} but is {one}" for key, one in wanted.items() if noted.get(key, one) != one
-    ]
-    if changed:
+    compare(store, config)
+
+
+def compare(store: Store, config: Config) -> None:
+    """Compare with what a campaign was begun with.
+
+    Raises:
+        BadConfig: they differ.
+    """
+    noted, wanted = store.fact("identity", {}), identity(config).items()
+    if changed := [f"{key} must stay {noted[key]} but is {one}" for key, one in wanted if noted.get(key, one) != one]:
         raise BadConfig(
             f"the campaign in {store.path} was begun otherwise and its scores would not compare: {'; '.join(changed)}; "
             "name other paths in telemetry, or move that file away"

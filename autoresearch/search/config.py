@@ -81,7 +81,7 @@ class Target(Section):
     """Run after train_cmd, unless it is the same."""
     workdir: Path = Path(".")
     """Where commands run."""
-    timeout_s: float = Field(default=3600, gt=0)
+    timeout_s: float = Field(default=3600, gt=0, le=1e9)
     """Of a whole trial."""
     url: str | None = None
     """For `http`: where trials are posted."""

@@ -14,7 +14,7 @@ MARK = b"AR_METRIC "
 LINE_BYTES = 1 << 16
 MOST_NAMES = 200  # of a trial
 MOST_NAME_CHARS = 100
-PAIR = re.compile(rb"^\s*([A-Za-z_][\w./-]*)\s*[:=]\s*(\S+)\s*$")
+PAIR = rb"^\s*(%b|[A-Za-z_][\w./-]*)\s*[:=]\s*(\S+)\s*$"
 
 
 class Measured(NamedTuple):
@@ -35,11 +35,12 @@ def read(logs: Sequence[Path], file: Path | None, last_report: Mapping[str, floa
         logs: in the order in which they were written.
         file: a JSON object of names and numbers, as after AR_METRIC; None where there is none.
     """
+    a_pair = re.compile(PAIR % re.escape(objective.encode()))
     strict, plain = dict[str, Any](), dict[str, Any]()
     for line in _lines(logs):
         if line.startswith(MARK):
             _take(strict, _object(line[len(MARK) :]), objective)
-        elif pair := PAIR.match(line):
+        elif pair := a_pair.match(line):
             _take(plain, {pair[1].decode(errors="replace"): pair[2].decode(errors="replace")}, objective)
     _take(strict, _object(files.read(file, LINE_BYTES) if file else b""), objective)
     found: dict[str, Any] = {}

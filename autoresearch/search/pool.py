@@ -28,7 +28,17 @@ class Pool:
             if name in self.capacity and amount > 0:
                 used = sum(one.get(name, 0.0) for one in self.held.values())
                 found = min(found, int((self.capacity[name] - used) / amount + 1e-9))
+        if self.devices and 0 < (share := cost.get(GPU, 0.0)) < 1:  # it lies on one device
+            found = min(found, sum(int((1 - load) / share + 1e-9) for load in self._loads().values()))
         return max(0, found)
+
+    def _loads(self) -> dict[str, float]:
+        """What trials take of each GPU."""
+        loads = dict.fromkeys(self.devices, 0.0)
+        for number, names in self.bound.items():
+            for name in names:
+                loads[name] += self.held[number].get(GPU, 0.0) / len(names)
+        return loads
 
     def claim(self, number: int, cost: Mapping[str, float]) -> list[str]:
         """Take the resources of a trial that fits; returns the GPUs that it may see, least used first."""
@@ -36,12 +46,9 @@ class Pool:
         share = cost.get(GPU, 0.0)
         if not self.devices or share <= 0:
             return []
-        load = dict.fromkeys(self.devices, 0.0)
-        for other, names in self.bound.items():
-            for name in names:
-                load[name] += self.held[other].get(GPU, 0.0) / len(names)
+        loads = self._loads()
         wanted = max(1, round(share))
-        self.bound[number] = sorted(load, key=lambda device: (load[device], self.devices.index(device)))[:wanted]
+        self.bound[number] = sorted(loads, key=lambda device: (loads[device], self.devices.index(device)))[:wanted]
         return self.bound[number]
 
     def release(self, number: int) -> None:

@@ -19,6 +19,7 @@ from autoresearch.search.executors import LOGS, METRIC_FILE, SHIM, Done, Order, 
 from autoresearch.search.own import METRIC
 from autoresearch.search.spans import Spans
 
+MOST_MS = 2**31 - 1  # that poll takes
 POLITE, HARD = b"p", b"h"
 UNSTARTABLE = (OSError, Refused, ValueError)  # the last of zero bytes in words and variables
 
@@ -64,6 +65,10 @@ class CommandExecutor:
         outcome = Outcome("lost", why="its thread broke off")
         try:
             outcome = self._run_all(job)
+        except Exception as error:
+            job.launch.stop()  # nobody watches it any more
+            outcome = Outcome("lost", why=f"its thread broke off: {type(error).__name__}: {error}")
+            raise
         finally:
             with self.lock:
                 del self.jobs[job.order.number]
@@ -142,7 +147,8 @@ def wait(job: Job) -> Ended:
         poll = select.poll()
         for descriptor in (pidfd, job.orders[0]):
             poll.register(descriptor, select.POLLIN)
-        found = poll.poll(max(0.0, 1000 * job.left_s()))
+        while not (found := poll.poll(min(MOST_MS, max(0.0, 1000 * job.left_s())))) and job.left_s() > 0:
+            pass
     finally:
         os.close(pidfd)
     ended = one.wait([Deadline("the trial", -1)])  # at once: it has ended, or is to end now
