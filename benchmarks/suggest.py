@@ -40,8 +40,10 @@ Way = Callable[[list[Dial], list[Sample], float, random.Random], tuple[float, ..
 
 
 def dials() -> list[Dial]:
-    """What is turned."""
-    return dials_of((ROOT / "train.py").read_text(), "tiny", TURNED)
+    """What is turned, over the ranges of the sweep."""
+    source = (ROOT / "train.py").read_text()
+    swept = re.sub(r"^(WARMDOWN_RATIO = \S+).*$", r"\1  # range: 0..1", source, flags=re.MULTILINE)
+    return dials_of(source, "tiny", TURNED, swept)
 
 
 def measure(values: dict[str, float], seed: int, folder: Path) -> float | None:
