@@ -22,13 +22,15 @@ from pathlib import Path
 
 import numpy as np
 
-from autoresearch import knobs, verdict
-from autoresearch.advice.dials import Dial, dials_of
-from autoresearch.advice.history import Sample
-from autoresearch.advice.model import Model
-from autoresearch.advice.suggest import suggest, values_at
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from autoresearch import knobs, verdict  # noqa: E402
+from autoresearch.advice.dials import Dial, dials_of  # noqa: E402
+from autoresearch.advice.history import Sample  # noqa: E402
+from autoresearch.advice.model import Model  # noqa: E402
+from autoresearch.advice.suggest import suggest, values_at  # noqa: E402
+
 SWEEP = Path(__file__).with_name("suggest_sweep.json")
 TURNED = [
     *("EMBEDDING_LR", "UNEMBEDDING_LR", "MATRIX_LR", "WEIGHT_DECAY", "WARMDOWN_RATIO", "FINAL_LR_FRAC"),

@@ -4,7 +4,10 @@ Not covered: whether a sentence is true; measured numbers are checked by people.
 """
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,6 +48,20 @@ def test_markdown_relative_links_resolve(path: Path) -> None:
         assert linked.exists(), f"{path.name}: {target} does not exist"
         if anchor:
             assert anchor in anchors(linked.read_text()), f"{path.name}: {target} has no such heading"
+
+
+def measuring() -> list[str]:
+    """The programs that the documents say figures come from."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    commands = [re.findall(r"(?:uv run|python)[^`\n]* (benchmarks/\w+\.py)", page.read_text()) for page in pages]
+    return sorted({name for page in commands for name in page})
+
+
+@pytest.mark.parametrize("name", measuring())
+def test_benchmarks_that_are_named_start_from_anywhere(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / name), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
 
 
 def test_readme_is_short_and_starts_with_a_command() -> None:
