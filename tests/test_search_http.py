@@ -80,15 +80,16 @@ def test_http_headers_name_what_is_missing() -> None:
         Fault("GET", is_dropped=True),
         Fault("GET", status=500),
         Fault("GET", status=503),
+        Fault("GET", status=200, body=b'{"detail": "starting"}'),
     ],
     ids=lambda fault: f"{fault.method} {fault.status or ('dropped' if fault.is_dropped else 'lost')}",
 )
 def test_http_trial_survives_a_failure_and_runs_once(api: TrialApi, run: Run, fault: Fault) -> None:
     api.faults.append(fault)
-    run.begin(1, "finish")
+    order = run.begin(1, "finish")
     outcome = run.wait()[1]
     assert (outcome.end, outcome.exit_code) == ("exited", 0) and not api.faults
-    assert len(api.orders) == 1
+    assert len(api.orders) == 1 and "loss: 0.25" in (order.folder / "run.log").read_text()
 
 
 def test_http_trial_is_posted_again_under_the_same_id(api: TrialApi, run: Run) -> None:

@@ -147,7 +147,7 @@ class HttpExecutor:
             if isinstance(answer, Outcome):
                 return answer
             if answer.is_good:
-                if outcome := self._take(job, answer):
+                if outcome := self._take(job, answer, "ok" if "metrics" in answer.body else "running"):
                     return outcome
             elif answer.status in (404, 410):
                 return self._outcome(job, "lost", why=f"the API does not know the trial: {answer.why}")
@@ -214,8 +214,12 @@ class HttpExecutor:
             return self._outcome(job, "timeout", why=f"the trial took longer than {job.order.timeout_s:g} s")
         return None
 
-    def _take(self, job: Job, answer: Answer) -> Outcome | None:
-        """Write down what an answer tells; returns the outcome of a trial that is over."""
+    def _take(self, job: Job, answer: Answer, unsaid: str = "ok") -> Outcome | None:
+        """Write down what an answer tells; returns the outcome of a trial that is over.
+
+        Args:
+            unsaid: the status where the answer has none; to a POST, whoever names none has done the trial.
+        """
         body = answer.body
         if isinstance(body.get("id"), str) and 0 < len(body["id"]) <= 200:
             job.key = body["id"]
@@ -229,7 +233,7 @@ class HttpExecutor:
             job.log = body["log"][-LOG_CHARS:]
         if isinstance(body.get("eval_log"), str):
             job.eval_log = body["eval_log"][-LOG_CHARS:]
-        status = str(body.get("status", "ok"))
+        status = str(body.get("status", unsaid))
         if status in UNDERWAY:
             return None
         end, code = ENDS.get(status, ("exited", 1))
