@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hubs
 import pytest
+import scripted
 import shared
 import warm
 from hubs import Live
@@ -134,6 +135,22 @@ def test_result_by_hand_is_told_once_as_line_and_as_structure(one: warm.Night, l
     assert crash.endswith("val_bpb:--- vram_gb:--- | too wide (CRASH)\n")
     for wrong in ([*words, "crash"], [*words, "best"], words[:1]):
         assert one.refuse("hub", "result", *wrong, code=2)
+
+
+def test_what_waits_for_one_hub_is_not_told_to_another(live: Live, tmp_path: Path) -> None:
+    away, mine = scripted.nobody(), live.join("moved")
+    one = shared.begun(tmp_path, Credentials(away, "k", "secret"))
+    one.run("hub", "result", "HEAD", "-m", "not for all", "--value", "1.5", "--platform", "H100", code=None)
+    shared.at_home(tmp_path, Credentials(live.url, mine.key, "moved"))
+    told = f"hub: 2 messages are for secret@{away} and wait; `hub queue` can send them here, or drop them\n"
+    assert one.run("hub", "brief").stderr == told
+    assert mine.get("/api/results", agent="moved").json() == []
+    lines = hub(one, "queue").splitlines()
+    assert [line.split()[:2] for line in lines] == [["result", f"secret@{away}"], ["post", f"secret@{away}"]]
+    assert [row["hub"] for row in json.loads(hub(one, "queue", "--json"))] == [away, away]
+    assert f"what waits is for secret@{away}" in one.refuse("hub", "queue", "--drop", f"moved@{away}")
+    assert hub(one, "queue", "--drop", f"secret@{away}") == "2 messages dropped\n" and hub(one, "queue") == ""
+    assert one.run("hub", "brief").stderr == ""
 
 
 def test_claims_are_held_shown_and_given_up(one: warm.Night, live: Live) -> None:

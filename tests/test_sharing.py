@@ -133,16 +133,19 @@ def test_try_needs_credentials_and_a_tag_that_is_made_for_a_hub(tmp_path: Path) 
 
 
 def test_try_works_alone_while_the_hub_is_away_and_tells_later_in_order(tmp_path: Path) -> None:
-    one = shared.begun(tmp_path, Credentials(scripted.nobody(), "k", AGENT))
+    away = scripted.nobody()
+    one = shared.begun(tmp_path, Credentials(away, "k", AGENT))
     said = told(one, "halve LR", LR=0.5).splitlines()
     assert len(said) == 2 and "refused; working on without a claim" in said[0] and "3 messages wait" in said[1]
     assert "5 messages wait" in told(one, "shallow", DEPTH=2)
     assert [item["kind"] for item in queue(one)] == ["result", "post", "push", "result", "post"]
     with scripted.serving(Board()) as server:
         shared.at_home(tmp_path, server.who)
-        assert "told" in told(one, "deeper", DEPTH=6)
+        later = told(one, "deeper", DEPTH=6)
+        assert "told result" in later and f"5 messages are for {AGENT}@{away} and wait" in later
+        one.run("hub", "queue", "--send", f"{AGENT}@{away}")  # the same hub at another address
         results = [one["description"] for one in bodies(server, "/api/results")]
-        assert results == ["halve LR", "shallow", "deeper"] and queue(one) == []
+        assert results == ["deeper", "halve LR", "shallow"] and queue(one) == []
         assert [path for _, path in server.told()].count("/api/git/push") == 2
 
 

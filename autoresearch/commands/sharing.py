@@ -69,7 +69,7 @@ class Partner:
             after: number of the attempt before it.
             number: of its claim.
         """
-        promise = share.promise(self.campaign.tag, after, number)
+        promise = share.promise(self.campaign.tag, after, number).to(self.api.who)
         self.queue.drop(promise.key)
         self.queue.add(promise)
         try:
