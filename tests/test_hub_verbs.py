@@ -161,8 +161,15 @@ def test_claims_are_held_shown_and_given_up(one: warm.Night, live: Live) -> None
     other = live.join("rival").post("/api/claims", key="warmdown .9", platform="H100")
     assert other.status_code == 409 and "claimed by one" in other.json()["error"]
     live.join("rival2").post("/api/claims", key="rotary base", description="rotary base of 200K")
-    assert "claimed by rival2" in one.refuse("hub", "claim", "rotary base")
-    assert "similar: " in hub(one, "claim", "rotary base 100K")
+    live.join("rival3").post("/api/claims", key="rotary dims")
+    said = one.refuse("hub", "claim", "rotary base")
+    assert "claimed by rival2" in said and " of rival3: rotary dims\n" in said
+    lines = hub(one, "claim", "rotary base 100K").split("\n")[1:]
+    assert all(line.startswith("similar: claim ") for line in lines[:-1]) and lines[-1] == ""
+    assert {line.partition(" of ")[2] for line in lines if line} == {
+        "rival2: rotary base rotary base of 200K",
+        "rival3: rotary dims",
+    }
     assert hub(one, "claim", "--release", number) == f"claim {number} released\n"
     assert "warmdown .9" not in hub(one, "claim")
 

@@ -12,7 +12,8 @@ from autoresearch import knobs
 from autoresearch.commands import terminal
 from autoresearch.commands.hub import link
 from autoresearch.commands.hub.commits import checked
-from autoresearch.errors import Refused
+from autoresearch.errors import HubError, Refused
+from autoresearch.hub.client import claim as claims
 from autoresearch.hub.client import share
 from autoresearch.hub.client.api import Request
 from autoresearch.hub.client.queue import Item, Queue
@@ -81,13 +82,18 @@ def claim(
         link.show(api.rows("/api/claims"), as_json, claim_line)
         return
     wish = {"key": idea, "description": description, "platform": platform, "ttl_s": 60 * minutes}
-    made = api.post("/api/claims", {**wish, **({"parent": checked(parent)} if parent else {})})
+    try:
+        made = api.post("/api/claims", {**wish, **({"parent": checked(parent)} if parent else {})})
+    except HubError as error:
+        for one in claims.similar(error.more):
+            terminal.say(link.plain(f"similar: {claims.in_words(one)}"))
+        raise
     if as_json:
         terminal.print_json(made)
         return
     print(link.plain(claim_line(made)))
-    for one in made.get("similar") or ():
-        print(link.plain(f"similar: {one.get('kind')} {one.get('subject')}  {one.get('excerpt', '')}"))
+    for one in claims.similar(made):
+        print(link.plain(f"similar: {claims.in_words(one)}"))
 
 
 def brief(
