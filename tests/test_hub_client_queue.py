@@ -129,6 +129,34 @@ def test_queue_sets_aside_what_is_refused_for_good_and_names_it(tmp_path: Path, 
     assert queue.send(lambda one: None, ME).delivered[0].key == "bad"
 
 
+def test_queue_tells_nothing_that_needs_what_is_refused(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), []
+
+    def deliver(one: Item) -> None:
+        if one.key == "bad":
+            raise HubError(400, "no platform")
+        told.append((one.key, one.whom))
+
+    line = item("line").model_copy(update={"needs": "bad"})
+    queue.add(item("bad"), line, line.to(OTHERS[0]), item("good"))
+    sent = queue.send(deliver, ME)
+    assert told == [("good", "one@http://here")] and [one.key for one in sent.refused] == ["bad"]
+    assert [(one.key, one.whom) for one in queue.items()] == [("line", "one@http://there")]
+    assert [one["refused"] for one in aside(queue)] == ["400: no platform", "bad is refused, 400: no platform"]
+
+
+def test_queue_sends_nothing_that_was_dropped_meanwhile(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), []
+
+    def deliver(one: Item) -> None:
+        told.append(one.key)
+        queue.drop("b")
+
+    queue.add(item("a"), item("b"), item("c"))
+    queue.send(deliver, ME)
+    assert told == ["a", "c"] and keys(queue) == []
+
+
 def test_queue_goes_on_past_a_message_at_which_the_hub_fails(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
 

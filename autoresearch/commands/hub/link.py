@@ -12,7 +12,7 @@ from autoresearch.errors import Refused
 from autoresearch.hub.client import credentials
 from autoresearch.hub.client.api import Api, Patience
 from autoresearch.hub.client.delivery import Delivery
-from autoresearch.hub.client.queue import Queue
+from autoresearch.hub.client.queue import Queue, Sent
 from autoresearch.repo import Repo
 
 TOTAL_S, CALL_S = 60.0, 20.0
@@ -39,7 +39,7 @@ def connect_and_send() -> Api:
     return api
 
 
-def send_waiting(api: Api, repo: Repo) -> None:
+def send_waiting(api: Api, repo: Repo) -> Sent:
     """Send what waits, and say what became of it: a line if anything did, and one for each refusal."""
     queue, delivery = Queue(repo.root), Delivery(repo, api)
     queue.unfold(delivery.unfold)
@@ -55,6 +55,7 @@ def send_waiting(api: Api, repo: Repo) -> None:
         terminal.say(
             f"hub: {number} messages are for {plain(whom)} and wait; `hub queue` can send them here, or drop them"
         )
+    return sent
 
 
 def plain(text: str) -> str:

@@ -42,6 +42,8 @@ class Item(Record):
     """Address of the hub that it is for; empty where that was not known: for whichever comes next."""
     agent: str = ""
     """Who tells it there; empty as above."""
+    needs: str = ""
+    """Key of another, without which it is not to be told: what refuses that one refuses this one."""
 
     @property
     def whom(self) -> str:
@@ -141,7 +143,8 @@ class Queue:
 
     def _send_one(self, waiting: Item, deliver: Deliver, who: Credentials, sent: Sent) -> None:
         item = waiting.to(who).model_copy(update={"tries": waiting.tries + 1})
-        self._replace(waiting, item)  # a message that may have arrived must be known as such
+        if not self._replace(waiting, item):  # a message that may have arrived must be known as such
+            return  # it was dropped meanwhile
         try:
             deliver(item)
         except (HubError, GitFailed, Refused, Damaged) as error:
@@ -150,18 +153,27 @@ class Queue:
                 sent.halted = str(error)
             elif status < 500:
                 item = item.model_copy(update={"refused": f"{status}: {error}"})
-                with self._edit():
-                    self._set_aside(item)
-                self._replace(item)
+                self._refuse(item)
                 sent.refused.append(item)
             return
         self._replace(item)
         sent.delivered.append(item)
 
-    def _replace(self, item: Item, *states: Item) -> None:
-        """Put later states, or nothing, in the place of an item."""
+    def _replace(self, item: Item, *states: Item) -> bool:
+        """Put later states, or nothing, in the place of an item; False where it is not there."""
         with self._edit() as items:
+            is_there = any(map(item.is_same, items))
             items[:] = [new for one in items for new in (states if one.is_same(item) else (one,))]
+        return is_there
+
+    def _refuse(self, item: Item) -> None:
+        """Set an item aside, with those that need it."""
+        why = f"{item.key} is refused, {item.refused}"
+        with self._edit() as items:
+            needing = [one for one in items if one.needs == item.key and one.whom in ("", item.whom)]
+            for one in (item, *(one.model_copy(update={"refused": why}) for one in needing)):
+                self._set_aside(one)
+            items[:] = [one for one in items if one not in needing and not one.is_same(item)]
 
     def _set_aside(self, item: Item) -> None:
         """Write down, once and under the lock, what will not be sent."""
