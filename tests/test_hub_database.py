@@ -96,6 +96,9 @@ def test_database_that_cannot_be_written_is_no_damaged_one(tmp_path: Path) -> No
     with pytest.raises(HubError, match=r"must be writable.*unable to open") as raised:
         Database(tmp_path)
     assert raised.value.status == 507
+    with pytest.raises(sqlite3.OperationalError) as untold:
+        Database(tmp_path, read_only=True)
+    assert str(tmp_path) not in str(untold.value)
 
 
 def test_database_of_something_else_is_damaged(tmp_path: Path) -> None:

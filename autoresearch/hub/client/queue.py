@@ -112,7 +112,8 @@ class Queue:
         """Forget all that is for somebody, or have it told by and to `who` instead; returns what that was."""
         with self._edit() as items:
             found = [one for one in items if one.whom == whom]
-            items[:] = [new for one in items for new in ([one] if one.whom != whom else [one.to(who)] if who else [])]
+            kept = [one for one in items if who or one.whom != whom]
+            items[:] = [one.to(who) if who and one.whom == whom else one for one in kept]
         return found
 
     def unfold(self, unfold: Unfold) -> None:

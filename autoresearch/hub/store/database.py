@@ -43,6 +43,8 @@ class Database:
             if not read_only:
                 self._set_up()
         except sqlite3.DatabaseError as error:
+            if read_only:  # for somebody far away, whom the path is no concern of
+                raise
             raise _unopened(path, error) from error
 
     def _set_up(self) -> None:
