@@ -52,6 +52,22 @@ def take(bare: Bare, clone: Clone, *revisions: str) -> str:
     return head
 
 
+def test_bare_that_is_whole_is_left_alone_and_what_was_left_unmade_is_made(bare: Bare) -> None:
+    config = bare.root / "config"
+    made, text = config.stat().st_ino, config.read_text()
+    bare.create()
+    assert config.stat().st_ino == made
+    bare.packs.rmdir()  # what `git init` makes last
+    bare.create()
+    assert bare.packs.is_dir() and config.read_text() == text
+    config.write_text("")  # a loss of power emptied it
+    bare.create()
+    assert config.read_text() == text
+    (bare.root / "HEAD").unlink()
+    bare.create()
+    assert bare.commits() == set()
+
+
 def test_bare_stores_what_was_sent_and_gives_it_back(bare: Bare, clone: Clone, tmp_path: Path) -> None:
     head = take(bare, clone)
     assert bare.tips() == {head} and len(bare.commits()) == 2

@@ -13,8 +13,11 @@ import night
 import pytest
 
 from autoresearch.errors import Away, Damaged, GitFailed, HubError, Refused
+from autoresearch.hub.client.credentials import Credentials
 from autoresearch.hub.client.queue import PROMISE, Deliver, Item, Queue
 
+ME = Credentials("http://here", "k", "one")
+OTHERS = [Credentials("http://there", "k", "one"), Credentials("http://here", "k", "two")]
 ADD = """
 import sys
 from pathlib import Path
@@ -27,11 +30,12 @@ for number in range(int(sys.argv[3])):
 SEND = """
 import os, sys, time
 from pathlib import Path
+from autoresearch.hub.client.credentials import Credentials
 from autoresearch.hub.client.queue import Queue
 log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def deliver(item):
     os.write(log, f"{item.key} {item.tries}\\n".encode())
-Queue(Path(sys.argv[1])).send(deliver)
+Queue(Path(sys.argv[1])).send(deliver, Credentials("http://here", "k", "one"))
 """
 
 
@@ -67,7 +71,7 @@ def test_queue_sends_in_order_and_forgets_what_was_taken(tmp_path: Path) -> None
     text = "one line\u2028\u0085\nanother"
     queue.add(item("a", text=text), item("b"))
     queue.add(item("c"), item("a", text="a second time"))
-    sent = queue.send(take(told))
+    sent = queue.send(take(told), ME)
     assert told == [("a", {"text": text}, 1), ("b", {}, 1), ("c", {}, 1)]
     assert [one.key for one in sent.delivered] == ["a", "b", "c"] and not sent.halted and not sent.refused
     assert keys(queue) == [] and queue.path.read_text() == ""
@@ -80,9 +84,9 @@ def test_queue_waits_while_the_hub_is_away_and_knows_what_may_have_arrived(tmp_p
         raise Away("nobody there")
 
     queue.add(item("a"), item("b"))
-    assert queue.send(fail).halted == "nobody there"
+    assert queue.send(fail, ME).halted == "nobody there"
     assert keys(queue) == ["a", "b"]
-    queue.send(take(told))
+    queue.send(take(told), ME)
     assert told == [("a", {}, 2), ("b", {}, 1)]
 
 
@@ -94,7 +98,7 @@ def test_queue_waits_when_the_answer_says_nothing_about_the_message(tmp_path: Pa
     def refuse(one: Item) -> None:
         raise HubError(status, "later")
 
-    assert queue.send(refuse).halted == "later"
+    assert queue.send(refuse, ME).halted == "later"
     assert keys(queue) == ["a", "b"] and aside(queue) == []
 
 
@@ -117,12 +121,40 @@ def test_queue_sets_aside_what_is_refused_for_good_and_names_it(tmp_path: Path, 
         told.append(one.key)
 
     queue.add(item("bad", text="mine"), item("good"))
-    sent = queue.send(deliver)
+    sent = queue.send(deliver, ME)
     assert told == ["good"] and keys(queue) == [] and not sent.halted
     assert [(one.key, one.refused) for one in sent.refused] == [("bad", reason)]
     assert [(one["key"], one["data"], one["refused"]) for one in aside(queue)] == [("bad", {"text": "mine"}, reason)]
     queue.path.write_text(queue.aside.read_text())  # a person moves it back
-    assert queue.send(lambda one: None).delivered[0].key == "bad"
+    assert queue.send(lambda one: None, ME).delivered[0].key == "bad"
+
+
+def test_queue_tells_nothing_that_needs_what_is_refused(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), []
+
+    def deliver(one: Item) -> None:
+        if one.key == "bad":
+            raise HubError(400, "no platform")
+        told.append((one.key, one.whom))
+
+    line = item("line").model_copy(update={"needs": "bad"})
+    queue.add(item("bad"), line, line.to(OTHERS[0]), item("good"))
+    sent = queue.send(deliver, ME)
+    assert told == [("good", "one@http://here")] and [one.key for one in sent.refused] == ["bad"]
+    assert [(one.key, one.whom) for one in queue.items()] == [("line", "one@http://there")]
+    assert [one["refused"] for one in aside(queue)] == ["400: no platform", "bad is refused, 400: no platform"]
+
+
+def test_queue_sends_nothing_that_was_dropped_meanwhile(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), []
+
+    def deliver(one: Item) -> None:
+        told.append(one.key)
+        queue.drop("b")
+
+    queue.add(item("a"), item("b"), item("c"))
+    queue.send(deliver, ME)
+    assert told == ["a", "c"] and keys(queue) == []
 
 
 def test_queue_goes_on_past_a_message_at_which_the_hub_fails(tmp_path: Path) -> None:
@@ -133,7 +165,7 @@ def test_queue_goes_on_past_a_message_at_which_the_hub_fails(tmp_path: Path) -> 
             raise HubError(500, "internal error")
 
     queue.add(item("poison"), item("good"))
-    assert [one.key for one in queue.send(deliver).delivered] == ["good"]
+    assert [one.key for one in queue.send(deliver, ME).delivered] == ["good"]
     assert keys(queue) == ["poison"] and aside(queue) == []
 
 
@@ -150,8 +182,39 @@ def test_queue_puts_what_a_promise_becomes_in_its_place_and_keeps_what_is_not_re
     queue.unfold(unfold)
     assert keys(queue) == ["early", "first", "x", "y", "last"]
     assert [(one["key"], one["refused"]) for one in aside(queue)] == [("lost", "its record is torn")]
-    queue.send(take(told))
+    queue.send(take(told), ME)
     assert [key for key, _, _ in told] == ["first", "x", "y", "last"] and keys(queue) == ["early"]
+
+
+def test_queue_tells_each_hub_and_agent_its_own_alone(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), list[tuple]()
+    queue.add(*(item("a").to(who) for who in (*OTHERS, ME)), item("old"))
+    queue.add(item("a").to(ME), item("old").to(ME))
+    sent = queue.send(take(told), ME)
+    assert told == [("a", {}, 1), ("old", {}, 1)]
+    waiting = [one.whom for one in queue.items()]
+    assert [one.whom for one in sent.left] == waiting == ["one@http://there", "two@http://here"]
+    queue.add(Item(key="p", kind=PROMISE, data={}).to(OTHERS[0]))
+    queue.unfold(lambda one: [item("x")])
+    assert queue.send(take(told), ME).delivered == []
+    assert [one.key for one in queue.turn("one@http://there", ME)] == ["a", "x"]
+    assert [one.key for one in queue.send(take(told), ME).delivered] == ["a", "x"]
+    assert [one.key for one in queue.turn("two@http://here", None)] == ["a"] and keys(queue) == []
+
+
+def test_queue_lines_of_before_are_for_whoever_is_here_and_then_for_nobody_else(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path), list[tuple]()
+    queue.add(item("a"))
+    line = json.loads(queue.path.read_text())
+    queue.path.write_text(json.dumps({name: line[name] for name in ("key", "kind", "data", "tries", "refused")}) + "\n")
+
+    def fail(one: Item) -> None:
+        raise Away("the answer was lost")
+
+    queue.send(fail, ME)
+    assert queue.send(take(told), OTHERS[0]).delivered == [] and keys(queue) == ["a"]
+    queue.send(take(told), ME)
+    assert told == [("a", {}, 2)]
 
 
 def test_queue_drops_what_it_is_told_to(tmp_path: Path) -> None:
@@ -198,11 +261,11 @@ def test_queue_is_sent_by_one_process_at_a_time(tmp_path: Path) -> None:
         entered.set()
         assert leave.wait(30)
 
-    thread = threading.Thread(target=queue.send, args=(slowly,))
+    thread = threading.Thread(target=queue.send, args=(slowly, ME))
     thread.start()
     assert entered.wait(30)
     queue.add(item("b"))
-    assert queue.send(slowly).delivered == []  # and returns at once
+    assert queue.send(slowly, ME).delivered == []  # and returns at once
     leave.set()
     thread.join(30)
     assert told == ["a"] and keys(queue) == ["b"]

@@ -1,14 +1,17 @@
 """autoresearch/hub/store/database.py: older files, a disk that is full, and another process that writes."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from hub_process import ROOT
 from hubs import ROOMY, serving
 from wire import said
 
-from autoresearch.errors import Damaged
+from autoresearch.errors import Damaged, HubError
 from autoresearch.hub.store import Database, database
 from autoresearch.hub.store.database import LATER, SCHEMA_VERSION
 
@@ -79,3 +82,37 @@ def test_database_of_the_first_version_becomes_one_of_today(tmp_path: Path) -> N
         one.close()
     with pytest.raises(Damaged, match="or older"):
         Database(tmp_path / "old.sqlite")
+
+
+def test_database_that_cannot_be_written_is_no_damaged_one(tmp_path: Path) -> None:
+    Database(tmp_path / "hub.sqlite").close()
+    before = (tmp_path / "hub.sqlite").read_bytes()
+    script = "from pathlib import Path; from autoresearch.hub.store import Database; Database(Path('hub.sqlite'))"
+    env = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}  # it would be cut off as well
+    limited = ["prlimit", "--fsize=1000", sys.executable, "-c", script]  # too little for what lies beside a database
+    done = subprocess.run(limited, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "HubError: hub.sqlite must be writable, with room beside it, but: disk I/O error; see" in done.stderr
+    assert (tmp_path / "hub.sqlite").read_bytes() == before
+    with pytest.raises(HubError, match=r"must be writable.*unable to open") as raised:
+        Database(tmp_path)
+    assert raised.value.status == 507
+    with pytest.raises(sqlite3.OperationalError) as untold:
+        Database(tmp_path, read_only=True)
+    assert str(tmp_path) not in str(untold.value)
+
+
+def test_database_of_something_else_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "hub.sqlite").write_bytes(b"no database " * 99)
+    with pytest.raises(Damaged, match="put a backup in its place"):
+        Database(tmp_path / "hub.sqlite")
+
+
+@pytest.mark.slow
+def test_database_that_another_process_writes_is_no_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(HubError, match="another process writes") as raised:
+        Database(path)
+    assert raised.value.status == 503
+    other.close()

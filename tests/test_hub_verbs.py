@@ -8,9 +8,11 @@ from pathlib import Path
 
 import hubs
 import pytest
+import scripted
 import shared
 import warm
 from hubs import Live
+from scripted import Answer
 
 from autoresearch.commands.hub import work
 from autoresearch.hub.client.credentials import Credentials
@@ -130,10 +132,59 @@ def test_result_by_hand_is_told_once_as_line_and_as_structure(one: warm.Night, l
     (found,) = [row for row in json.loads(hub(one, "result", "--json")) if row["description"] == "wider model"]
     assert (found["value"], found["status"], found["agent_id"]) == (1.25, "discard", "one")
     assert f"{short}  H100  1.250000  discard  one  wider model" in hub(one, "result", "--platform", "H100")
+    posts = json.loads(hub(one, "read", "results", "--json"))
+    assert [row["content"] for row in posts if row["agent_id"] == "one"] == [line.rstrip()], "the same again is no news"
     crash = hub(one, "result", "HEAD", "-m", "too wide", "--status", "crash", "--platform", "H100")
     assert crash.endswith("val_bpb:--- vram_gb:--- | too wide (CRASH)\n")
     for wrong in ([*words, "crash"], [*words, "best"], words[:1]):
         assert one.refuse("hub", "result", *wrong, code=2)
+
+
+def test_result_by_hand_that_nothing_measured_is_wrong_usage(one: warm.Night) -> None:
+    words, before = ["result", "HEAD", "-m", "x"], hub(one, "result", "--json")
+    for value in ("nan", "inf", "-inf", "-3", "0"):
+        wrong = one.refuse("hub", *words, "--value", value, "--platform", "H100", code=2)
+        assert "positive and finite" in " ".join(wrong.replace("\u2502", " ").split())
+    for memory in ("nan", "inf", "-1"):
+        assert one.refuse("hub", *words, "--value", "1", "--memory-gb", memory, "--platform", "H100", code=2)
+    for platform in ("!!!", " ", ""):
+        assert "in letters" in one.refuse("hub", *words, "--value", "1", "--platform", platform, code=2)
+    assert hub(one, "queue") == "" and hub(one, "result", "--json") == before
+
+
+def test_result_by_hand_that_is_refused_is_a_failure_and_has_no_line(tmp_path: Path) -> None:
+    words = ("hub", "result", "HEAD", "-m", "x", "--value", "1.5", "--platform", "H100")
+    with scripted.serving(Answer(400, {"error": "no such platform"})) as server:
+        one = shared.begun(tmp_path, server.who)
+        done = one.run(*words, code=1)
+        assert done.stdout == "" and "is refused, 400: no such platform; kept in results/" in done.stderr
+        assert server.told() == [("POST", "/api/results")] and hub(one, "queue") == ""
+
+
+def test_result_by_hand_waits_until_a_hub_is_joined(live: Live, tmp_path: Path) -> None:
+    one = shared.begun(tmp_path)
+    said = one.refuse("hub", "result", "HEAD", "-m", "early", "--value", "1.5", "--platform", "H100")
+    assert "hub join URL NAME" in said and "the result waits in results/hub-queue.jsonl until then" in said
+    assert hub(one, "queue").split()[1:5] == ["whichever", "hub", "comes", "next"]
+    hub(one, "join", live.url, "late")
+    assert "told result, post" in one.run("hub", "brief").stderr
+    assert '"early"' in hub(one, "result", "--json")
+
+
+def test_what_waits_for_one_hub_is_not_told_to_another(live: Live, tmp_path: Path) -> None:
+    away, mine = scripted.nobody(), live.join("moved")
+    one = shared.begun(tmp_path, Credentials(away, "k", "secret"))
+    one.run("hub", "result", "HEAD", "-m", "not for all", "--value", "1.5", "--platform", "H100")
+    shared.at_home(tmp_path, Credentials(live.url, mine.key, "moved"))
+    told = f"hub: 2 messages are for secret@{away} and wait; `hub queue` can send them here, or drop them\n"
+    assert one.run("hub", "brief").stderr == told
+    assert mine.get("/api/results", agent="moved").json() == []
+    lines = hub(one, "queue").splitlines()
+    assert [line.split()[:2] for line in lines] == [["result", f"secret@{away}"], ["post", f"secret@{away}"]]
+    assert [row["hub"] for row in json.loads(hub(one, "queue", "--json"))] == [away, away]
+    assert f"what waits is for secret@{away}" in one.refuse("hub", "queue", "--drop", f"moved@{away}")
+    assert hub(one, "queue", "--drop", f"secret@{away}") == "2 messages dropped\n" and hub(one, "queue") == ""
+    assert one.run("hub", "brief").stderr == ""
 
 
 def test_claims_are_held_shown_and_given_up(one: warm.Night, live: Live) -> None:
@@ -144,8 +195,15 @@ def test_claims_are_held_shown_and_given_up(one: warm.Night, live: Live) -> None
     other = live.join("rival").post("/api/claims", key="warmdown .9", platform="H100")
     assert other.status_code == 409 and "claimed by one" in other.json()["error"]
     live.join("rival2").post("/api/claims", key="rotary base", description="rotary base of 200K")
-    assert "claimed by rival2" in one.refuse("hub", "claim", "rotary base")
-    assert "similar: " in hub(one, "claim", "rotary base 100K")
+    live.join("rival3").post("/api/claims", key="rotary dims")
+    said = one.refuse("hub", "claim", "rotary base")
+    assert "claimed by rival2" in said and " of rival3: rotary dims\n" in said
+    lines = hub(one, "claim", "rotary base 100K").split("\n")[1:]
+    assert all(line.startswith("similar: claim ") for line in lines[:-1]) and lines[-1] == ""
+    assert {line.partition(" of ")[2] for line in lines if line} == {
+        "rival2: rotary base rotary base of 200K",
+        "rival3: rotary dims",
+    }
     assert hub(one, "claim", "--release", number) == f"claim {number} released\n"
     assert "warmdown .9" not in hub(one, "claim")
 

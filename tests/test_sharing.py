@@ -92,6 +92,27 @@ def test_try_refuses_an_idea_that_another_agent_has(tmp_path: Path) -> None:
         assert one.record(2)["status"] == "keep" and "claim" not in bodies(server, "/api/results")[0]
 
 
+def test_try_names_similar_claims_of_others_and_goes_on(tmp_path: Path) -> None:
+    found = [("claim", "3", "other"), ("claim", "4", AGENT), ("result", "7", "other")]
+    similar = [
+        {"kind": kind, "subject": subject, "agent_id": agent, "excerpt": f"LR {subject}\x1b[2J\non a1b2\n"}
+        for kind, subject, agent in found
+    ]
+    board, taken = Board(), Answer(409, {"error": "LR=0.25 is claimed by other", "similar": [*similar, "odd"]})
+
+    def knowing(asked: Asked) -> Answer:
+        if asked.path != "/api/claims":
+            return board(asked)
+        return taken if b"LR=0.25" in asked.body else Answer(201, {"id": 5, "similar": similar})
+
+    with scripted.serving(knowing) as server:
+        one = shared.begun(tmp_path, server.who)
+        line = "hub: similar, claim 3 of other: LR 3�[2J on a1b2\n"
+        assert told(one, "halve LR", LR=0.5) == f"{line}hub: told result, post, push\n"
+        one.edit(LR=0.25)
+        assert one.refuse("try", "--hub", "-m", "less LR").startswith(f"{line}Refused: LR=0.25 is claimed by other")
+
+
 def test_try_refuses_what_another_agent_has_measured(tmp_path: Path) -> None:
     board, settled = Board(), [{"agent_id": "other", "outcome": "result 7"}]
 
@@ -133,16 +154,19 @@ def test_try_needs_credentials_and_a_tag_that_is_made_for_a_hub(tmp_path: Path) 
 
 
 def test_try_works_alone_while_the_hub_is_away_and_tells_later_in_order(tmp_path: Path) -> None:
-    one = shared.begun(tmp_path, Credentials(scripted.nobody(), "k", AGENT))
+    away = scripted.nobody()
+    one = shared.begun(tmp_path, Credentials(away, "k", AGENT))
     said = told(one, "halve LR", LR=0.5).splitlines()
     assert len(said) == 2 and "refused; working on without a claim" in said[0] and "3 messages wait" in said[1]
     assert "5 messages wait" in told(one, "shallow", DEPTH=2)
     assert [item["kind"] for item in queue(one)] == ["result", "post", "push", "result", "post"]
     with scripted.serving(Board()) as server:
         shared.at_home(tmp_path, server.who)
-        assert "told" in told(one, "deeper", DEPTH=6)
+        later = told(one, "deeper", DEPTH=6)
+        assert "told result" in later and f"5 messages are for {AGENT}@{away} and wait" in later
+        one.run("hub", "queue", "--send", f"{AGENT}@{away}")  # the same hub at another address
         results = [one["description"] for one in bodies(server, "/api/results")]
-        assert results == ["halve LR", "shallow", "deeper"] and queue(one) == []
+        assert results == ["deeper", "halve LR", "shallow"] and queue(one) == []
         assert [path for _, path in server.told()].count("/api/git/push") == 2
 
 

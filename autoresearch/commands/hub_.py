@@ -7,6 +7,7 @@ VERBS: Table = {
     "brief": ("hub.work", "Print where things stand at the hub, on one page."),
     "claim": ("hub.work", "Claim an idea, or list the claims that are held."),
     "result": ("hub.work", "Tell the result of a run by hand, or list the newest results."),
+    "queue": ("hub.waiting", "List what waits to be told, and decide about what is for another hub."),
     "push": ("hub.commits", "Push a commit with its history, and what was waiting to be told."),
     "fetch": ("hub.commits", "Fetch somebody's train.py, as an edit in this tag and as a base for `setup --from`."),
     "log": ("hub.commits", "List the newest commits."),

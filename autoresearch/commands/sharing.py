@@ -69,7 +69,7 @@ class Partner:
             after: number of the attempt before it.
             number: of its claim.
         """
-        promise = share.promise(self.campaign.tag, after, number)
+        promise = share.promise(self.campaign.tag, after, number).to(self.api.who)
         self.queue.drop(promise.key)
         self.queue.add(promise)
         try:
@@ -83,16 +83,19 @@ class Partner:
         link.send_waiting(self.api, self.campaign.repo)
 
     def _claim(self, idea: begin.Idea, anyway: bool) -> int | None:
-        """Number of the claim; None where none could be made, which stops nobody."""
+        """Number of the claim; None where none could be made, which stops nobody, and nor does what is similar."""
         try:
-            number, why_not = claim.claim(self.api, self._wish(idea))
+            claimed = claim.claim(self.api, self._wish(idea))
         except HubError as error:
             terminal.say(f"hub: {link.plain(str(error))}; working on without a claim")
             return None
-        if why_not and not anyway:
-            self._release(number)
-            raise Refused(f"{link.plain(why_not)}; take another idea, or `--anyway` if yours differs after all")
-        return number
+        for one in claimed.similar:
+            terminal.say(f"hub: similar, {link.plain(one)}")
+        if claimed.why_not and not anyway:
+            self._release(claimed.number)
+            why_not = link.plain(claimed.why_not)
+            raise Refused(f"{why_not}; take another idea, or `--anyway` if yours differs after all")
+        return claimed.number
 
     def _wish(self, idea: begin.Idea) -> dict[str, object]:
         """What is to be claimed: long enough for all its runs, an hour at most."""

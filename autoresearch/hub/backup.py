@@ -35,9 +35,9 @@ def write(db: Database, bare: Bare, path: Path, now: int) -> dict[str, Any]:
         What it holds: the time, digests of the files, counts.
 
     Raises:
-        Refused: the file is there already.
+        Refused: the file is there already, or its disk has no room for a copy of the database.
         Damaged, GitFailed: the hub itself is broken; see `hub doctor`.
-        OSError: the disk is full.
+        OSError, HubError: the disk is full.
     """
     if path.exists():
         raise Refused(f"{path} must not be there yet; a backup replaces nothing")
@@ -82,9 +82,14 @@ def restore(path: Path, folder: Path, programs: str = os.defpath) -> dict[str, A
 
 def _copy(db: Database, bare: Bare, folder: Path, now: int) -> dict[str, Any]:
     """Put the parts of a backup into a folder."""
-    with closing(sqlite3.connect(folder / DATABASE)) as target:
-        db.connection.backup(target)
-        target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+    try:
+        with closing(sqlite3.connect(folder / DATABASE)) as target:
+            db.connection.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+    except sqlite3.OperationalError as error:
+        raise Refused(
+            f"{folder.parent} must take a backup but: {error}; make room, or name a FILE elsewhere"
+        ) from error
     copy = Database(folder / DATABASE)
     tips = commits.tips(copy)
     counts = {noun: copy.value(f"SELECT count(*) FROM {noun}") for noun in COUNTED}

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from autoresearch.errors import GitFailed
 from autoresearch.repo.bounded import USUAL, Bounds, reading
 from autoresearch.repo.git import SETTINGS, Git
 
@@ -66,9 +67,17 @@ class Bare(Git):
         return self.objects / "pack"
 
     def create(self) -> None:
-        """Make the repository, or what was left unmade."""
+        """Make the repository, or what was left unmade; one that is whole is not written to."""
         self.root.mkdir(parents=True, exist_ok=True)
-        self.run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", "--initial-branch=none")
+        if not self._is_whole():
+            self.run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", "--initial-branch=none")
+
+    def _is_whole(self) -> bool:
+        """Whether `git init` came to its end, which on a full disk it would not do again."""
+        try:
+            return self.packs.is_dir() and self.run("rev-parse", "--is-bare-repository") == "true"
+        except GitFailed:
+            return False
 
     def _run(self, args: tuple[str, ...], stdin: str, ok: tuple[int, ...], env: Mapping[str, str] | None) -> str:
         assert ok == (0,) and not env

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from autoresearch.errors import Refused
 from autoresearch.hub.client import credentials
 from autoresearch.hub.client.api import Api, Patience
 from autoresearch.hub.client.delivery import Delivery
-from autoresearch.hub.client.queue import Queue
+from autoresearch.hub.client.queue import Queue, Sent
 from autoresearch.repo import Repo
 
 TOTAL_S, CALL_S = 60.0, 20.0
@@ -38,17 +39,23 @@ def connect_and_send() -> Api:
     return api
 
 
-def send_waiting(api: Api, repo: Repo) -> None:
+def send_waiting(api: Api, repo: Repo) -> Sent:
     """Send what waits, and say what became of it: a line if anything did, and one for each refusal."""
     queue, delivery = Queue(repo.root), Delivery(repo, api)
     queue.unfold(delivery.unfold)
-    sent = queue.send(delivery)
+    sent = queue.send(delivery, api.who)
     for item in sent.refused:
         terminal.say(f"hub: {item.key} is refused, {plain(item.refused)}; kept in {queue.aside.relative_to(repo.root)}")
     told = f"told {', '.join(dict.fromkeys(one.kind for one in sent.delivered))}" if sent.delivered else ""
-    waits = f"{plain(sent.halted)}; {len(queue.messages())} messages wait" if sent.halted else ""
+    ours = sum(one.is_for(api.who) for one in queue.messages()) if sent.halted else 0
+    waits = f"{plain(sent.halted)}; {ours} messages wait" if sent.halted else ""
     if told or waits:
         terminal.say(f"hub: {'; '.join(filter(None, (told, waits)))}")
+    for whom, number in Counter(one.whom for one in sent.left).items():
+        terminal.say(
+            f"hub: {number} messages are for {plain(whom)} and wait; `hub queue` can send them here, or drop them"
+        )
+    return sent
 
 
 def plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """hub result, claim, brief: who tries what, and what came of it."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,8 @@ from autoresearch import knobs
 from autoresearch.commands import terminal
 from autoresearch.commands.hub import link
 from autoresearch.commands.hub.commits import checked
+from autoresearch.errors import HubError, Refused
+from autoresearch.hub.client import claim as claims
 from autoresearch.hub.client import share
 from autoresearch.hub.client.api import Request
 from autoresearch.hub.client.queue import Item, Queue
@@ -38,23 +41,57 @@ def result(
         query = {"platform": platform} if platform else {}
         link.show(link.connect_and_send().rows("/api/results", limit=number, **query), as_json, line)
         return
-    if status not in share.TOLD or (value is None) != (status == Status.CRASH):
-        raise typer.BadParameter("--status must be keep or discard, with --value, or crash, without")
-    if not description.strip() or not platform:
-        raise typer.BadParameter("-m and --platform must say what was tried, and where")
+    check_numbers(status, value, memory_gb)
+    place = share.short_platform(platform)
+    if not description.strip() or not place:
+        raise typer.BadParameter("-m must say what was tried, and --platform where, in letters or digits")
     repo = Repo.find(Path.cwd(), os.environ)
     told = {
-        **{"commit": repo.resolve(commit), "platform": share.short_platform(platform), "metric": share.METRIC},
+        **{"commit": repo.resolve(commit), "platform": place, "metric": share.METRIC},
         **{"value": value, "status": status, "vram_gb": memory_gb, "description": " ".join(description.split())},
     }
+    tell(repo, told)
+    print(share.line_of(told))
+
+
+def check_numbers(status: str, value: float | None, memory_gb: float | None) -> None:
+    """Take only what a run can have measured: a hub reads anything else as a crash, or believes it.
+
+    Raises:
+        BadParameter: it is something else.
+    """
+    if status not in share.TOLD or (value is None) != (status == Status.CRASH):
+        raise typer.BadParameter("--status must be keep or discard, with --value, or crash, without")
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"--value must be a {share.METRIC}, positive and finite, but got {value}")
+    if memory_gb is not None and not 0 <= memory_gb < math.inf:
+        raise typer.BadParameter(f"--memory-gb must be 0 or more, and finite, but got {memory_gb}")
+
+
+def tell(repo: Repo, told: dict[str, Any]) -> None:
+    """Tell a result and its line, now or when the hub is there; a line is not told of what the hub refused.
+
+    Raises:
+        Refused: nobody has joined a hub; it waits until then.
+        Exit: the hub refused it, which has been said.
+    """
     key = f"by hand {knobs.text_digest(repr(told))[:40]}"
     post = {"channel": "results", "content": share.line_of(told)}
-    Queue(repo.root).add(
+    items = [
         Item(key=key, kind="result", data={**told, "idempotency_key": key.replace(" ", "-")}),
-        Item(key=f"{key} line", kind="post", data=post),
-    )
-    link.connect_and_send()
-    print(post["content"])
+        Item(key=f"{key} line", kind="post", data=post, needs=key, tries=1),  # the same may have been told before
+    ]
+    queue = Queue(repo.root)
+    try:
+        api = link.connect()
+    except Refused as error:
+        queue.add(*items)
+        waits = f"the result waits in {queue.path.relative_to(repo.root)} until then"
+        raise Refused(f"{error}; {waits}") from error
+    items = [one.to(api.who) for one in items]
+    queue.add(*items)
+    if any(one.is_same(mine) for one in link.send_waiting(api, repo).refused for mine in items):
+        raise typer.Exit(1)
 
 
 def claim(
@@ -76,13 +113,18 @@ def claim(
         link.show(api.rows("/api/claims"), as_json, claim_line)
         return
     wish = {"key": idea, "description": description, "platform": platform, "ttl_s": 60 * minutes}
-    made = api.post("/api/claims", {**wish, **({"parent": checked(parent)} if parent else {})})
+    try:
+        made = api.post("/api/claims", {**wish, **({"parent": checked(parent)} if parent else {})})
+    except HubError as error:
+        for one in claims.similar(error.more):
+            terminal.say(link.plain(f"similar: {claims.in_words(one)}"))
+        raise
     if as_json:
         terminal.print_json(made)
         return
     print(link.plain(claim_line(made)))
-    for one in made.get("similar") or ():
-        print(link.plain(f"similar: {one.get('kind')} {one.get('subject')}  {one.get('excerpt', '')}"))
+    for one in claims.similar(made):
+        print(link.plain(f"similar: {claims.in_words(one)}"))
 
 
 def brief(

@@ -1,7 +1,8 @@
 """What waits to be sent to a hub: results/hub-queue.jsonl, which outlives kills and the absence of the hub.
 
 Every change replaces the file under a lock. What was acknowledged leaves it, what the hub will never take moves to
-results/hub-refused.jsonl with the reason. Not covered: a hub that acknowledges and forgets.
+results/hub-refused.jsonl with the reason. What is for one hub and one agent there is told to no other. Not covered: a
+hub that acknowledges and forgets.
 """
 
 import fcntl
@@ -10,11 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
 from autoresearch.errors import Away, Damaged, GitFailed, HubError, Refused
+from autoresearch.hub.client.credentials import Credentials
 from autoresearch.ledger import locked
 from autoresearch.notes import replace
 from autoresearch.records import Record
@@ -36,6 +38,29 @@ class Item(Record):
     """How often it was sent, the time that is under way included."""
     refused: str = ""
     """Why the hub will not take it."""
+    hub: str = ""
+    """Address of the hub that it is for; empty where that was not known: for whichever comes next."""
+    agent: str = ""
+    """Who tells it there; empty as above."""
+    needs: str = ""
+    """Key of another, without which it is not to be told: what refuses that one refuses this one."""
+
+    @property
+    def whom(self) -> str:
+        """For whom it is, in one word."""
+        return f"{self.agent}@{self.hub}" if self.hub else ""
+
+    def to(self, who: Credentials) -> Self:
+        """The same, for one hub and one agent there."""
+        return self.model_copy(update={"hub": who.hub, "agent": who.agent})
+
+    def is_for(self, who: Credentials) -> bool:
+        """Whether that agent may tell it at that hub."""
+        return not self.hub or (self.hub, self.agent) == (who.hub, who.agent)
+
+    def is_same(self, other: "Item") -> bool:
+        """Whether both are the same thing to be told to the same."""
+        return (self.key, self.whom) == (other.key, other.whom)
 
 
 Deliver = Callable[[Item], None]
@@ -52,6 +77,8 @@ class Sent:
     refused: list[Item] = field(default_factory=list)
     halted: str = ""
     """Why the others wait; empty where nothing hinders them."""
+    left: list[Item] = field(default_factory=list)
+    """What is for another hub, or another agent."""
 
 
 class Queue:
@@ -71,15 +98,23 @@ class Queue:
         return [one for one in self.items() if one.kind != PROMISE]
 
     def add(self, *items: Item) -> None:
-        """Put items at the end; one whose key is waiting already is not put there again."""
+        """Put items at the end; one that is waiting already, for the same or for whoever comes, is not put again."""
         with self._edit() as waiting:
-            known = {one.key for one in waiting}
-            waiting += [one for one in items if one.key not in known]
+            known = {(one.key, one.whom) for one in waiting}
+            waiting += [one for one in items if known.isdisjoint({(one.key, one.whom), (one.key, "")})]
 
     def drop(self, key: str) -> None:
-        """Forget an item."""
+        """Forget what has this key, whoever it is for."""
         with self._edit() as items:
             items[:] = [one for one in items if one.key != key]
+
+    def turn(self, whom: str, who: Credentials | None) -> list[Item]:
+        """Forget all that is for somebody, or have it told by and to `who` instead; returns what that was."""
+        with self._edit() as items:
+            found = [one for one in items if one.whom == whom]
+            kept = [one for one in items if who or one.whom != whom]
+            items[:] = [one.to(who) if who and one.whom == whom else one for one in kept]
+        return found
 
     def unfold(self, unfold: Unfold) -> None:
         """Put what promises become in their place; one of which that cannot be said is set aside."""
@@ -88,27 +123,29 @@ class Queue:
                 place = items.index(item)
                 try:
                     if (successors := unfold(item)) is not None:
-                        items[place : place + 1] = successors
+                        whose = {"hub": item.hub, "agent": item.agent}
+                        items[place : place + 1] = [one.model_copy(update=whose) for one in successors]
                 except (Refused, Damaged) as error:
                     self._set_aside(item.model_copy(update={"refused": str(error)}))
                     del items[place]
 
-    def send(self, deliver: Deliver) -> Sent:
-        """Send what waits, in order, unless another process is at it.
+    def send(self, deliver: Deliver, who: Credentials) -> Sent:
+        """Send what waits for this hub and agent, in order, unless another process is at it.
 
         What the hub refuses for good is set aside, what makes it fail waits, and neither holds up the others.
         """
-        sent = Sent()
+        sent = Sent(left=[one for one in self.messages() if not one.is_for(who)])
         with locked(self.path.with_name(".hub-sending")) as alone:
-            for item in self.messages() if alone else []:
-                self._send_one(item, deliver, sent)
+            for item in [one for one in self.messages() if one.is_for(who)] if alone else []:
+                self._send_one(item, deliver, who, sent)
                 if sent.halted:
                     break
         return sent
 
-    def _send_one(self, item: Item, deliver: Deliver, sent: Sent) -> None:
-        item = item.model_copy(update={"tries": item.tries + 1})
-        self._put(item)  # a message that may have arrived must be known as such
+    def _send_one(self, waiting: Item, deliver: Deliver, who: Credentials, sent: Sent) -> None:
+        item = waiting.to(who).model_copy(update={"tries": waiting.tries + 1})
+        if not self._replace(waiting, item):  # a message that may have arrived must be known as such
+            return  # it was dropped meanwhile
         try:
             deliver(item)
         except (HubError, GitFailed, Refused, Damaged) as error:
@@ -117,23 +154,32 @@ class Queue:
                 sent.halted = str(error)
             elif status < 500:
                 item = item.model_copy(update={"refused": f"{status}: {error}"})
-                with self._edit():
-                    self._set_aside(item)
-                self.drop(item.key)
+                self._refuse(item)
                 sent.refused.append(item)
             return
-        self.drop(item.key)
+        self._replace(item)
         sent.delivered.append(item)
 
-    def _put(self, item: Item) -> None:
-        """Put an item in the place of its earlier state."""
+    def _replace(self, item: Item, *states: Item) -> bool:
+        """Put later states, or nothing, in the place of an item; False where it is not there."""
         with self._edit() as items:
-            items[:] = [item if one.key == item.key else one for one in items]
+            is_there = any(map(item.is_same, items))
+            items[:] = [new for one in items for new in (states if one.is_same(item) else (one,))]
+        return is_there
+
+    def _refuse(self, item: Item) -> None:
+        """Set an item aside, with those that need it."""
+        why = f"{item.key} is refused, {item.refused}"
+        with self._edit() as items:
+            needing = [one for one in items if one.needs == item.key and one.whom in ("", item.whom)]
+            for one in (item, *(one.model_copy(update={"refused": why}) for one in needing)):
+                self._set_aside(one)
+            items[:] = [one for one in items if one not in needing and not one.is_same(item)]
 
     def _set_aside(self, item: Item) -> None:
         """Write down, once and under the lock, what will not be sent."""
         kept = _read(self.aside)
-        if item.key not in {one.key for one in kept}:
+        if not any(map(item.is_same, kept)):
             _write(self.aside, [*kept, item])
 
     @contextmanager

@@ -48,7 +48,7 @@ def claim_key(before: str, after: str, description: str, base: str) -> str:
 
 
 def promise(tag: str, after: int, claim: int | None) -> Item:
-    """The promise to tell of the first attempt beyond a number, once it is closed."""
+    """The promise to tell of the first attempt beyond a number, once it is closed; `Item.to` says whom."""
     return Item(key=f"{tag} after {after:04d}", kind=PROMISE, data={"tag": tag, "after": after, "claim": claim})
 
 

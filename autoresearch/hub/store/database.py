@@ -1,19 +1,22 @@
 """The SQLite file: opening, transactions, rows."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import Damaged, HubError
+from autoresearch.errors import AutoresearchError, Damaged, HubError
 
 SCHEMA_VERSION = 2
 LATER = re.compile(r"^(?=-- Since version )", re.MULTILINE)
 """Where schema.sql goes on with what a database of the version before lacks."""
 BUSY_MS = 10_000
 NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+ROOM_BYTES = 1 << 20
+"""A disk with less room than this counts as full: to be opened, a database needs some for its log and its index."""
 
 
 class Database:
@@ -30,20 +33,28 @@ class Database:
 
         Raises:
             Damaged: it is no database, or one of a later version.
+            HubError: 507, the disk is full or takes nothing; 503, another process has been writing for too long.
         """
         self.path = path
         name = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}"
-        self.connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
-        self.connection.row_factory = sqlite3.Row
-        if read_only:
-            return
+        try:
+            self.connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
+            self.connection.row_factory = sqlite3.Row
+            if not read_only:
+                self._set_up()
+        except sqlite3.DatabaseError as error:
+            if read_only:  # for somebody far away, whom the path is no concern of
+                raise
+            raise _unopened(path, error) from error
+
+    def _set_up(self) -> None:
         try:
             for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
                 self.connection.execute(f"PRAGMA {setting}")
             self._make_tables()
-        except sqlite3.DatabaseError as error:
+        except BaseException:
             self.close()
-            raise Damaged(f"{path} must be the database of a hub but: {error}; put a backup in its place") from error
+            raise
 
     def _make_tables(self) -> None:
         with self.transaction():
@@ -106,9 +117,25 @@ class Database:
         return found[0] if found else None
 
 
+def _unopened(path: Path, error: sqlite3.DatabaseError) -> AutoresearchError:
+    """What to say when a file cannot be opened; only what lies in it makes it a damaged one."""
+    if _kind(error) == sqlite3.SQLITE_BUSY:
+        return HubError(503, f"another process writes to {path}; repeat this", retry_after_s=1)
+    if _kind(error) not in (*NO_ROOM, sqlite3.SQLITE_CANTOPEN):
+        return Damaged(f"{path} must be the database of a hub but: {error}; put a backup in its place")
+    if shutil.disk_usage(path.parent).free < ROOM_BYTES:
+        return HubError(507, f"{path} must have room beside it but the disk is full; make room there and repeat this")
+    return HubError(507, f"{path} must be writable, with room beside it, but: {error}; see to its disk and its rights")
+
+
+def _kind(error: sqlite3.DatabaseError) -> int:
+    """The code of SQLite without its upper bits, which tell in which call it was."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 def _no_fault_of_ours(error: sqlite3.OperationalError) -> HubError | None:
     """What to answer when the machine, and not the statement, is why nothing could be written."""
-    kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the rest tells which call it was
+    kind = _kind(error)
     if kind in NO_ROOM:
         return HubError(507, f"the hub cannot write ({error}); nothing was changed; make room on its disk")
     if kind == sqlite3.SQLITE_BUSY:
