@@ -17,9 +17,9 @@ from autoresearch.night.gate import Gate
 FAST = ("--no-confirm", "--hours", "0.1")
 
 
-def agent(one: night.Night) -> list[str]:
-    """Ends after one attempt."""
-    return [sys.executable, str(night.ROOT / "tests" / "scripted_agent.py"), "once", str(one.root.parent / "starts")]
+def agent(one: night.Night, mode: str = "once") -> list[str]:
+    """Ends after one attempt unless another mode is given."""
+    return [sys.executable, str(night.ROOT / "tests" / "scripted_agent.py"), mode, str(one.root.parent / "starts")]
 
 
 @pytest.mark.slow
@@ -42,6 +42,23 @@ def test_drive_on_two_devices_mixes_nothing_up(tmp_path: Path) -> None:
     lines = (one.root / "results/t1/night/all.tsv").read_text().splitlines()
     assert lines[0].split("\t")[-1] == "tag" and len(lines) == 1 + 2 * 4
     assert {line.split("\t")[-1] for line in lines[1:]} == set(seats)
+
+
+def test_drive_on_devices_is_refused_while_another_keeps_the_tag(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    started = tmp_path / "starts" / "pid-1"
+    with one.start("drive", *FAST, "--gpus", "0", "--", *agent(one, "hang")) as fleet_of_one:
+        night.until(lambda: started.exists() and started.read_text())
+        note = one.text("results/t1/night/g0.json")
+        for words in (("--gpus", "0"), ("--gpus", "1"), ()):
+            assert "another `drive` keeps t1; see " in one.refuse("drive", *FAST, *words, "--", "true")
+        seat = night.Night(tmp_path / "repo-t1-g0")
+        assert "another `drive` keeps t1-g0; see " in seat.refuse("drive", *FAST, "--", "true")
+        assert night.is_alive(int(started.read_text())) and one.text("results/t1/night/g0.json") == note
+        assert not (tmp_path / "repo-t1-g1").exists()
+        fleet_of_one.send_signal(signal.SIGTERM)
+        fleet_of_one.communicate(timeout=30)
+    assert not night.is_alive(int(started.read_text()))
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import BadConfig, NoGoodTrial
 from autoresearch.ledger import Ledger
 from autoresearch.night.gate import Gate
+from autoresearch.night.journal import Journal
 from autoresearch.notes import replace
 from autoresearch.process import Launch
 from autoresearch.records import State
@@ -72,28 +73,36 @@ def drive(
         options: words of the command line of each watch, from the verb on, up to the agent's own.
 
     Raises:
+        Busy: another `drive` keeps the tag.
         NoGoodTrial: no night came to a good end.
     """
-    seats = [take_seat(campaign, device, say) for device in devices]
-    try:
-        for seat in seats:
-            start(seat, ["setup", seat.tag] if not is_set_up(seat) else [*options, "--", *agent])
-            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.current_log}")
-        while any(seat.launch for seat in seats):
-            for seat in seats:
-                advance(seat, [*options, "--", *agent], say)
-            time.sleep(TICK_S)
-    finally:
-        for seat in seats:
-            if seat.launch:
-                seat.launch.stop()
-    table = campaign.ledger.folder / "night" / "all.tsv"
-    write_table(table, seats, campaign.ledger.columns)
+    journal = Journal(campaign.ledger.folder / "night")
+    with journal.hold(campaign.tag):  # whoever is noted in a seat from now on was left by a fleet that is no more
+        seats = [take_seat(campaign, device, say) for device in devices]
+        keep(seats, [*options, "--", *agent], say)
+        table = journal.folder / "all.tsv"
+        write_table(table, seats, campaign.ledger.columns)
     if all(seat.code for seat in seats):
         raise NoGoodTrial(
             f"no night came to a good end on any device; see {', '.join(str(seat.current_log) for seat in seats)}"
         )
     return table
+
+
+def keep(seats: Sequence[Seat], words: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run what each seat lacks, setup and watch, until all have ended; whatever happens, nothing is left running."""
+    try:
+        for seat in seats:
+            start(seat, words if is_set_up(seat) else ["setup", seat.tag])
+            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.current_log}")
+        while any(seat.launch for seat in seats):
+            for seat in seats:
+                advance(seat, words, say)
+            time.sleep(TICK_S)
+    finally:
+        for seat in seats:
+            if seat.launch:
+                seat.launch.stop()
 
 
 def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Seat:
@@ -109,7 +118,7 @@ def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Se
     log = campaign.ledger.folder / "night" / f"g{device}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     seat = Seat(device, tag, root, env, log)
-    if seat.note.exists():  # of a fleet that was killed: its watch would go on alone
+    if seat.note.exists():  # by a fleet that was killed: its watch would go on alone
         left = json.loads(seat.note.read_text())
         process.end_group(left["pid"], left["started"], "")
     if not is_set_up(seat) and setup.is_shared(campaign, Repo(root, env).resolve("HEAD")):

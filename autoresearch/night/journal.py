@@ -5,10 +5,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from autoresearch.errors import Busy
 from autoresearch.ledger import locked
 from autoresearch.night.rules import Life
 from autoresearch.notes import replace
@@ -64,10 +66,17 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         replace(self.heartbeat, json.dumps(facts) + "\n")
 
-    def lock(self) -> Any:
-        """A context that gives an open file where no other watch holds it, else None."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return locked(self.folder / ".lock")
+    @contextmanager
+    def hold(self, tag: str) -> Iterator[None]:
+        """Keep the nights of the tag alone while the block runs.
+
+        Raises:
+            Busy: another `drive` keeps them, that of one agent or of one for each device.
+        """
+        with locked(self.folder / ".lock") as lock:
+            if lock is None:
+                raise Busy(f"another `drive` keeps {tag}; see {self.folder}")
+            yield
 
 
 def lives_of(events: list[dict[str, Any]]) -> list[Life]:
