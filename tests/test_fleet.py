@@ -10,6 +10,7 @@ import night
 import pytest
 import shared
 
+from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import BadConfig
 from autoresearch.night import fleet
 from autoresearch.night.gate import Gate
@@ -76,6 +77,27 @@ def test_drive_on_devices_lays_out_what_a_tag_for_a_hub_leaves_out(tmp_path: Pat
     assert not (seat.root / "results" / "secret.txt").exists()
     assert [record["tag"] for record in seat.records("t1-g0")] == ["t1-g0"] * 2
     assert seat.git("status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_seat_has_the_settings_of_agents_as_they_are_now(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    campaign, said = Campaign.open(one.root, one.env, lambda text: None), list[str]()
+    seat = fleet.take_seat(campaign, "0", said.append)
+    assert not said
+    texts = {".claude/settings.json": "{}", "opencode.json": "{}", ".aider.conf.yml": "", ".codex/rules/own.rules": "#"}
+    ignored = ".claude/settings.local.json"
+    (one.root / ".git" / "info" / "exclude").write_text(ignored)
+    for name, text in {**texts, ignored: '{"a": 1}', "other.txt": "stays"}.items():
+        (one.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (one.root / name).write_text(text)
+    fleet.take_seat(campaign, "0", said.append)
+    assert {name: (seat.root / name).read_text() for name in texts} == texts
+    assert (seat.root / ignored).read_text() == '{"a": 1}' and not (seat.root / "other.txt").exists()
+    assert len(said) == 1 and ".claude/settings.json" in said[0] and "5 files in all" in said[0]
+    (one.root / ".claude" / "settings.json").write_text('{"permissions": {}}')
+    fleet.take_seat(campaign, "0", said.append)
+    assert (seat.root / ".claude" / "settings.json").read_text() == '{"permissions": {}}'
+    assert night.Night(seat.root).git("status", "--porcelain", "--untracked-files=no") == ""
 
 
 @pytest.mark.parametrize("text", ["0,0", "", "a", "0;1", "0,-1"])

@@ -23,6 +23,8 @@ from autoresearch.records import State
 from autoresearch.repo import Repo
 
 TICK_S = 0.5
+SETTINGS = (".claude", ".codex", ".opencode", "opencode.json", "opencode.jsonc", ".aider.conf.yml")
+"""Where agents read what they may do in a checkout; git often does not know of it."""
 
 
 @dataclass
@@ -122,23 +124,30 @@ def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Se
         left = json.loads(seat.note.read_text())
         process.end_group(left["pid"], left["started"], "")
     if not is_set_up(seat) and setup.is_shared(campaign, Repo(root, env).resolve("HEAD")):
-        num_files, num_bytes = copy_left_out(campaign, root)
+        # a commit for a hub leaves out the tooling and whatever else git does not ignore
+        num_files, num_bytes = copy(repo, repo.untracked("--exclude-standard"), root)
         say(f"device {device}: {num_files} untracked files, {num_bytes:,} bytes, were copied into {root}")
+    if settings := repo.untracked("--", *SETTINGS):
+        copy(repo, settings, root, anew=True)
+        say(f"device {device}: settings of agents were copied: {', '.join(settings[:5])}, {len(settings)} files in all")
     return seat
 
 
-def copy_left_out(campaign: Campaign, root: Path) -> tuple[int, int]:
-    """Lay beside the files of a commit for a hub what it leaves out: the tooling and whatever else git does not ignore.
+def copy(repo: Repo, paths: Sequence[str], root: Path, anew: bool = False) -> tuple[int, int]:
+    """Lay files of the checkout into a worktree.
 
-    What is there already stays; a file is there whole or not at all, and cut off, the same call does the rest.
+    A file is there whole or not at all, and cut off, the same call does the rest.
+
+    Args:
+        anew: whether a file that is there already is replaced; else it stays.
 
     Returns:
         How many files were copied, and their bytes.
     """
     num_files = num_bytes = 0
-    for path in campaign.repo.untracked("--exclude-standard"):
-        source, target = campaign.repo.root / path, root / path
-        if source.is_file() and not target.exists():
+    for path in paths:
+        source, target = repo.root / path, root / path
+        if source.is_file() and (anew or not target.exists()):
             target.parent.mkdir(parents=True, exist_ok=True)
             aside = target.with_name(f".{target.name[:200]}.copying")
             shutil.copy2(source, aside)
