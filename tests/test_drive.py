@@ -34,6 +34,14 @@ def drive(one: night.Night, *options: str, code: int | None = 0) -> subprocess.C
 
 def watched(one: night.Night, mode: str, cost_command: str = "", **limits: Any) -> str:
     """A whole night in this process, with a clock that runs fast; returns why it ended."""
+    watch = watch_over(one, mode, cost_command, **limits)
+    reason = watch.run()
+    watch.close(reason)
+    return reason
+
+
+def watch_over(one: night.Night, mode: str, cost_command: str = "", **limits: Any) -> Watch:
+    """A watch with such a clock."""
     begun = time.time()
     campaign = Campaign.open(one.root, one.env, lambda text: None)
     lock = one.root / "results" / ".lock"
@@ -44,10 +52,7 @@ def watched(one: night.Night, mode: str, cost_command: str = "", **limits: Any) 
         is_busy=lambda: terminal.is_held(lock),
         say=lambda text: None,
     )
-    watch = Watch(campaign, agent(one, mode), Limits(**limits), cost_command, world)
-    reason = watch.run()
-    watch.close(reason)
-    return reason
+    return Watch(campaign, agent(one, mode), Limits(**limits), cost_command, world)
 
 
 def events(one: night.Night, kind: str = "") -> list[dict[str, Any]]:
@@ -138,6 +143,32 @@ def test_drive_stops_when_the_cost_is_reached(tmp_path: Path) -> None:
     cost.write_text("0")
     reason = watched(one, "steady", f"cat {cost}", max_cost=2.0)
     assert reason.startswith("cost: ") and reason.endswith(" of 2.00 are spent") and len(statuses(one)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "spent"),
+    [
+        (["5", "9", "12", "1"], "2", (12 - 5) + 2),  # a counter of each day, at midnight
+        (["5", "9", "12"], "2", (12 - 5) + 2),  # midnight while nobody watched
+        (["nobody home", "4", "7"], "8", 8 - 4),
+        ([], "3", 0),
+    ],
+)
+def test_watch_that_was_killed_forgets_no_money(tmp_path: Path, before: list[str], after: str, spent: float) -> None:
+    one = night.begun(tmp_path / "repo")
+    cost = tmp_path / "cost"
+    cost.write_text(before[0] if before else "")
+    first = watch_over(one, "dead", f"cat {cost}")
+    first.take_up()
+    for answer in before[1:]:
+        cost.write_text(answer)
+        first.ask_cost(at_once=True)
+    cost.write_text(after)
+    second = watch_over(one, "dead", f"cat {cost}")
+    second.take_up()
+    assert second.meter.spent == spent
+    second.beat(1)
+    assert json.loads(one.text("results/t1/night/heartbeat.json"))["cost"] == spent
 
 
 def test_drive_takes_a_cost_that_nobody_can_tell_as_reached(tmp_path: Path) -> None:

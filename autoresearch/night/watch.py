@@ -89,18 +89,26 @@ class Watch:
         events = self.journal.night()
         if not events:
             self.first = max(self.campaign.ledger.numbers(), default=0)
-            self.meter.watch(self.begun, self.world.say)
-            self.journal.add("begin", self.begun, first=self.first, cost=self.meter.before, agent=self.agent)
+            self.journal.add("begin", self.begun, first=self.first, agent=self.agent)
+            self.ask_cost()
             return
-        begin = events[0]
-        self.begun, self.first, self.meter.before = begin["time"], begin["first"], begin["cost"]
-        self.meter.last = self.meter.before or 0.0
+        self.begun, self.first = events[0]["time"], events[0]["first"]
+        for answer in (one["answer"] for one in events if one["event"] == "cost"):
+            self.meter.take(answer)
         self.lives = lives_of(events)
         last = [one for one in events if one["event"] in ("start", "life")][-1:]
         is_left = any(process.end_group(one["pid"], one["started"], "") for one in last if one["event"] == "start")
         self.journal.add("resume", self.world.clock(), ended_agent=is_left)
         self.world.say(f"going on with the night that began {self.elapsed_s() / 3600:.1f} hours ago")
-        self.meter.watch(self.world.clock(), self.world.say)
+        self.ask_cost()
+
+    def ask_cost(self, at_once: bool = False) -> None:
+        """Ask what was spent if it is time; answers are on disk before they count, so that no kill forgets money."""
+        now = self.world.clock()
+        answer = self.meter.watch(now, self.world.say, at_once)
+        if answer is not None:
+            self.journal.add("cost", now, answer=answer)
+            self.meter.take(answer)
 
     def reason(self) -> str:
         """Why the night is over; empty while it is not."""
@@ -148,7 +156,7 @@ class Watch:
         )
         self.lives.append(life)
         self.journal.add("life", self.world.clock(), number=number, **vars(life))
-        self.meter.watch(self.world.clock(), self.world.say, at_once=True)
+        self.ask_cost(at_once=True)
 
     def stay(self, launch: Launch, number: int) -> None:
         """Return when the agent has ended, did nothing for too long, or the night is over."""
@@ -158,7 +166,7 @@ class Watch:
             if now - looked >= LOOK_S:
                 looked = now
                 self.beat(number, launch.pid)
-                self.meter.watch(now, self.world.say)
+                self.ask_cost()
                 if (latest := len(self.attempts())) != count or self.world.is_busy():
                     count, active = latest, now
                 if now - active > self.limits.patience_s:
