@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,9 @@ def watched(one: night.Night, mode: str, cost_command: str = "", **limits: Any) 
     return reason
 
 
-def watch_over(one: night.Night, mode: str, cost_command: str = "", **limits: Any) -> Watch:
+def watch_over(
+    one: night.Night, mode: str, cost_command: str = "", say: Callable[[str], None] = lambda text: None, **limits: Any
+) -> Watch:
     """A watch with such a clock."""
     begun = time.time()
     campaign = Campaign.open(one.root, one.env, lambda text: None)
@@ -50,7 +54,7 @@ def watch_over(one: night.Night, mode: str, cost_command: str = "", **limits: An
         sleep=lambda seconds: time.sleep(seconds / SPEED),
         variables=one.env,
         is_busy=lambda: terminal.is_held(lock),
-        say=lambda text: None,
+        say=say,
     )
     return Watch(campaign, agent(one, mode), Limits(**limits), cost_command, world)
 
@@ -169,6 +173,66 @@ def test_watch_that_was_killed_forgets_no_money(tmp_path: Path, before: list[str
     assert second.meter.spent == spent
     second.beat(1)
     assert json.loads(one.text("results/t1/night/heartbeat.json"))["cost"] == spent
+
+
+def test_watch_goes_on_though_the_heartbeat_cannot_be_written(tmp_path: Path) -> None:
+    one, said = night.begun(tmp_path / "repo"), list[str]()
+    (one.root / "results/t1/night/heartbeat.json").mkdir(parents=True)  # what stands for a disk that is full
+    watch = watch_over(one, "once", say=said.append, max_attempts=3)
+    assert watch.run() == "attempts: 3 are done"
+    assert sum("the heartbeat cannot be written" in text for text in said) == 1
+
+
+def test_watch_waits_until_the_journal_can_be_written(tmp_path: Path) -> None:
+    one, said = night.begun(tmp_path / "repo"), list[str]()
+    watch = watch_over(one, "dead", say=said.append)
+    watch.take_up()
+    disk, away = tmp_path / "disk", tmp_path / "away"
+    away.mkdir()
+    watch.journal.path.rename(away / "journal.jsonl")
+    watch.journal.path.symlink_to(disk / "journal.jsonl")  # on a disk that comes back
+    timer = threading.Timer(0.5, lambda: away.rename(disk))
+    timer.start()
+    watch.note("pause", seconds=1)
+    timer.join()
+    assert [event["event"] for event in events(one)] == ["begin", "pause"]
+    assert len(said) == 1 and "the journal cannot be written" in said[0]
+
+
+def test_watch_gives_up_on_a_journal_that_stays_unwritable(tmp_path: Path) -> None:
+    one, passed = night.begun(tmp_path / "repo"), [1000.0]
+    (one.root / "results/t1/night/journal.jsonl").mkdir(parents=True)
+    campaign = Campaign.open(one.root, one.env, lambda text: None)
+    world = World(
+        clock=lambda: passed[-1],
+        sleep=lambda seconds: passed.append(passed[-1] + seconds),
+        variables=one.env,
+        is_busy=lambda: False,
+        say=lambda text: None,
+    )
+    with pytest.raises(IsADirectoryError):
+        Watch(campaign, agent(one, "dead"), Limits(), "", world).note("pause", seconds=1)
+    assert passed[-1] == 1600
+
+
+def test_journal_on_a_full_disk_stays_as_it_was(tmp_path: Path) -> None:
+    script = """
+import pathlib, resource
+from autoresearch.night.journal import Journal
+journal = Journal(pathlib.Path("night"))
+journal.add("begin", 1.0)
+text, limits = journal.path.read_text(), resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(text) + 7, limits[1]))
+try:
+    journal.add("pause", 2.0)
+except OSError as error:
+    print(type(error), journal.path.read_text() == text)
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+journal.add("pause", 2.0)
+print([one["event"] for one in journal.events()], len(journal.path.read_text().splitlines()))
+"""
+    done = night.Night(tmp_path).python(script)
+    assert done.stdout == "<class 'OSError'> True\n['begin', 'pause'] 2\n", done.stderr
 
 
 def test_drive_takes_a_cost_that_nobody_can_tell_as_reached(tmp_path: Path) -> None:

@@ -25,15 +25,24 @@ class Journal:
         self.heartbeat = folder / "heartbeat.json"
 
     def add(self, event: str, now: float, **facts: Any) -> None:
-        """Write one event; it is on disk when this returns."""
+        """Write one event; it is on disk when this returns.
+
+        Raises:
+            OSError: it could not be written; the journal is as it was.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"event": event, "time": round(now, 3), **facts}) + "\n"
-        with open(self.path, "ab+") as file:
-            if file.tell() and self._lacks_line_end():
-                file.write(b"\n")  # a kill cut the last line off
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with open(self.path, "ab+", buffering=0) as file:
+            num_bytes = file.tell()
+            is_cut_off = num_bytes and self._lacks_line_end()  # by a kill
+            data = (b"\n" if is_cut_off else b"") + line.encode()
+            try:
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(num_bytes)
+                raise
 
     def _lacks_line_end(self) -> bool:
         with open(self.path, "rb") as file:

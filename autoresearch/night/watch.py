@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from autoresearch import process, summary
 from autoresearch.attempt.campaign import Campaign
@@ -23,6 +24,8 @@ from autoresearch.records import Attempt, State
 TICK_S = 0.25
 LOOK_S = 2.0
 BEAT_S = 5.0
+DISK_S = 600.0
+DISK_TICK_S = 5.0
 TAIL_CHARS = 2000
 
 
@@ -62,6 +65,7 @@ class Watch:
         self.meter = Meter(words_of(cost_command), campaign.repo.root, log, world.variables)
         self.lives: list[Life] = []
         self.begun, self.first, self.beaten = world.clock(), 0, 0.0
+        self.can_beat = True
 
     def run(self) -> str:
         """Keep the agent at work until a rule ends the night; returns the reason, and leaves the night to be closed.
@@ -82,14 +86,35 @@ class Watch:
 
     def close(self, reason: str) -> None:
         """Say in the journal that all is done; the next start begins another night."""
-        self.journal.add("end", self.world.clock(), reason=reason, attempts=len(self.attempts()))
+        self.note("end", reason=reason, attempts=len(self.attempts()))
+
+    def note(self, event: str, at: float | None = None, **facts: Any) -> None:
+        """Write into the journal; a disk that is full is waited for, at most DISK_S.
+
+        Args:
+            at: when it happened; None: now.
+
+        Raises:
+            OSError: it could not be written all the while.
+        """
+        first, is_said = self.world.clock(), False
+        while True:
+            try:
+                return self.journal.add(event, first if at is None else at, **facts)
+            except OSError as error:
+                if self.world.clock() - first >= DISK_S:
+                    raise
+                if not is_said:
+                    self.world.say(f"the journal cannot be written, which is tried for {DISK_S:.0f} s: {error}")
+                is_said = True
+            self.world.sleep(DISK_TICK_S)
 
     def take_up(self) -> None:
         """Go on with a night that was cut off, whose agent may still be running, or begin one."""
         events = self.journal.night()
         if not events:
             self.first = max(self.campaign.ledger.numbers(), default=0)
-            self.journal.add("begin", self.begun, first=self.first, agent=self.agent)
+            self.note("begin", self.begun, first=self.first, agent=self.agent)
             self.ask_cost()
             return
         self.begun, self.first = events[0]["time"], events[0]["first"]
@@ -98,7 +123,7 @@ class Watch:
         self.lives = lives_of(events)
         last = [one for one in events if one["event"] in ("start", "life")][-1:]
         is_left = any(process.end_group(one["pid"], one["started"], "") for one in last if one["event"] == "start")
-        self.journal.add("resume", self.world.clock(), ended_agent=is_left)
+        self.note("resume", ended_agent=is_left)
         self.world.say(f"going on with the night that began {self.elapsed_s() / 3600:.1f} hours ago")
         self.ask_cost()
 
@@ -107,7 +132,7 @@ class Watch:
         now = self.world.clock()
         answer = self.meter.watch(now, self.world.say, at_once)
         if answer is not None:
-            self.journal.add("cost", now, answer=answer)
+            self.note("cost", now, answer=answer)
             self.meter.take(answer)
 
     def reason(self) -> str:
@@ -141,7 +166,7 @@ class Watch:
         gate = Gate()
         launch = gate.launch(command, self.campaign.repo.root, self.world.variables, log)
         try:
-            self.journal.add("start", begun, number=number, pid=launch.pid, started=launch.started)
+            self.note("start", begun, number=number, pid=launch.pid, started=launch.started)
             gate.open()
             self.world.say(f"agent started, number {number}; what it says is in {log}")
             self.stay(launch, number)
@@ -155,7 +180,7 @@ class Watch:
             tail=summary.tail(log.read_text(errors="replace"))[-TAIL_CHARS:],
         )
         self.lives.append(life)
-        self.journal.add("life", self.world.clock(), number=number, **vars(life))
+        self.note("life", number=number, **vars(life))
         self.ask_cost(at_once=True)
 
     def stay(self, launch: Launch, number: int) -> None:
@@ -183,7 +208,7 @@ class Watch:
         if seconds > rules.FIRST_PAUSE_S:
             why = "its service asks for a pause" if self.lives[-1].is_limited else "nothing came of the last start"
             self.world.say(f"{why}; the agent is started again in {seconds:.0f} s")
-        self.journal.add("pause", self.world.clock(), seconds=round(seconds, 1))
+        self.note("pause", seconds=round(seconds, 1))
         while (left := until - self.world.clock()) > 0 or self.world.is_busy():  # what the agent left under way
             self.beat(len(self.lives))
             if self.reason():
@@ -204,7 +229,15 @@ class Watch:
         if 0 <= now - self.beaten < BEAT_S:
             return
         self.beaten = now
-        self.journal.beat({
+        facts = {
             "time": round(now, 1), "elapsed_s": round(self.elapsed_s(), 1), "agent": number, "pid": pid,
             "attempts": len(self.attempts()), "cost": self.meter.spent,
-        })  # fmt: skip
+        }  # fmt: skip
+        try:
+            self.journal.beat(facts)
+        except OSError as error:  # nothing is lost, and the next one may do better
+            if self.can_beat:
+                self.world.say(f"the heartbeat cannot be written: {error}")
+            self.can_beat = False
+        else:
+            self.can_beat = True
