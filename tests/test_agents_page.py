@@ -7,12 +7,16 @@ import ast
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import night
 import pytest
 from pages import fenced, inline_code, read
 
-from autoresearch.night import fleet
+from autoresearch.night import fleet, prompt
 
 PAGE = read("docs/agents.md")
 ABOUT_CLAUDE, ABOUT_OPENCODE = map(json.loads, fenced(PAGE, "json"))
@@ -126,6 +130,25 @@ def test_list_refuses_a_page_elsewhere_where_it_can() -> None:
     line = "uv run -m autoresearch report --out /tmp/elsewhere"
     assert not by_claude(line) and not by_opencode(line)
     assert by_codex(line) and "nor `--out` behind `report`" in PAGE
+
+
+def test_line_of_aider_tries_its_edit_under_the_words_of_it(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    (line,) = (block for block in fenced(PAGE, "bash") if "aider" in block)
+    command = prompt.insert(shlex.split(line.partition(" drive -- ")[2]), "go on")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, script in {
+        "aider": f"printf '%s\\n' \"$@\" > '{tmp_path}/told'; sed -i 's/^DEPTH = .*/DEPTH = 6/' train.py",
+        "uv": f"shift; exec '{sys.executable}' \"$@\"",
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    env = {**one.env, "PATH": f"{tools}:{one.env['PATH']}"}
+    done = subprocess.run(command, cwd=one.root, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert one.record(2)["description"] == "edit: DEPTH = 6"
+    assert "go on Make one edit of train.py; do not run anything.\n" in (tmp_path / "told").read_text()
 
 
 def test_page_names_the_verbs_of_a_hub_that_its_loop_needs() -> None:
