@@ -171,7 +171,7 @@ def test_watch_that_was_killed_forgets_no_money(tmp_path: Path, before: list[str
     second = watch_over(one, "dead", f"cat {cost}")
     second.take_up()
     assert second.meter.spent == spent
-    second.beat(1)
+    second.beat()
     assert json.loads(one.text("results/t1/night/heartbeat.json"))["cost"] == spent
 
 
@@ -233,6 +233,19 @@ print([one["event"] for one in journal.events()], len(journal.path.read_text().s
 """
     done = night.Night(tmp_path).python(script)
     assert done.stdout == "<class 'OSError'> True\n['begin', 'pause'] 2\n", done.stderr
+
+
+def test_heartbeat_counts_the_starts_of_all_nights(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    for number in (1, 2):
+        watch = watch_over(one, "dead")
+        watch.take_up()
+        watch.live()
+        path = watch.journal.heartbeat
+        path.unlink(missing_ok=True)
+        watch.rest(10.0)
+        assert json.loads(path.read_text())["agent"] == number == events(one, "start")[-1]["number"]
+        watch.close("enough")
 
 
 def test_drive_takes_a_cost_that_nobody_can_tell_as_reached(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ class Watch:
         self.lives: list[Life] = []
         self.begun, self.first, self.beaten = world.clock(), 0, 0.0
         self.can_beat = True
+        self.num_starts = 0
+        """Of all nights: each start has a log of its own."""
 
     def run(self) -> str:
         """Keep the agent at work until a rule ends the night; returns the reason, and leaves the night to be closed.
@@ -111,6 +113,7 @@ class Watch:
 
     def take_up(self) -> None:
         """Go on with a night that was cut off, whose agent may still be running, or begin one."""
+        self.num_starts = sum(one["event"] == "start" for one in self.journal.events())
         events = self.journal.night()
         if not events:
             self.first = max(self.campaign.ledger.numbers(), default=0)
@@ -159,7 +162,8 @@ class Watch:
 
     def live(self) -> None:
         """Start the agent, and stay with it until it ends, is of no use any more, or the night is over."""
-        number = 1 + sum(one["event"] == "start" for one in self.journal.events())  # of all nights: each has its log
+        self.num_starts += 1
+        number = self.num_starts
         before, begun = len(self.attempts()), self.world.clock()
         log = self.journal.folder / f"agent-{number:04d}.log"
         command = prompt.insert(self.agent, prompt.write(self.campaign, self.lives))
@@ -169,7 +173,7 @@ class Watch:
             self.note("start", begun, number=number, pid=launch.pid, started=launch.started)
             gate.open()
             self.world.say(f"agent started, number {number}; what it says is in {log}")
-            self.stay(launch, number)
+            self.stay(launch)
             has_ended = launch.has_ended()
         finally:
             launch.stop()
@@ -183,14 +187,14 @@ class Watch:
         self.note("life", number=number, **vars(life))
         self.ask_cost(at_once=True)
 
-    def stay(self, launch: Launch, number: int) -> None:
+    def stay(self, launch: Launch) -> None:
         """Return when the agent has ended, did nothing for too long, or the night is over."""
         count, active, looked = len(self.attempts()), self.world.clock(), 0.0
         while not launch.has_ended():
             now = self.world.clock()
             if now - looked >= LOOK_S:
                 looked = now
-                self.beat(number, launch.pid)
+                self.beat(launch.pid)
                 self.ask_cost()
                 if (latest := len(self.attempts())) != count or self.world.is_busy():
                     count, active = latest, now
@@ -210,7 +214,7 @@ class Watch:
             self.world.say(f"{why}; the agent is started again in {seconds:.0f} s")
         self.note("pause", seconds=round(seconds, 1))
         while (left := until - self.world.clock()) > 0 or self.world.is_busy():  # what the agent left under way
-            self.beat(len(self.lives))
+            self.beat()
             if self.reason():
                 return
             self.world.sleep(min(LOOK_S, max(left, TICK_S)))
@@ -220,17 +224,17 @@ class Watch:
         if self.world.is_busy():
             self.world.say("waiting for the attempt under way")
         while self.world.is_busy():
-            self.beat(len(self.lives))
+            self.beat()
             self.world.sleep(TICK_S)
 
-    def beat(self, number: int, pid: int = 0) -> None:
+    def beat(self, pid: int = 0) -> None:
         """The heartbeat, every few seconds."""
         now = self.world.clock()
         if 0 <= now - self.beaten < BEAT_S:
             return
         self.beaten = now
         facts = {
-            "time": round(now, 1), "elapsed_s": round(self.elapsed_s(), 1), "agent": number, "pid": pid,
+            "time": round(now, 1), "elapsed_s": round(self.elapsed_s(), 1), "agent": self.num_starts, "pid": pid,
             "attempts": len(self.attempts()), "cost": self.meter.spent,
         }  # fmt: skip
         try:
