@@ -100,6 +100,20 @@ def test_seat_has_the_settings_of_agents_as_they_are_now(tmp_path: Path) -> None
     assert night.Night(seat.root).git("status", "--porcelain", "--untracked-files=no") == ""
 
 
+def test_seat_that_was_removed_is_refused_with_what_makes_room(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    campaign = Campaign.open(one.root, one.env, lambda text: None)
+    seat = night.Night(fleet.take_seat(campaign, "0", print).root)
+    seat.run("setup", "t1-g0")
+    one.git("worktree", "remove", "--force", str(seat.root))
+    said = one.refuse("drive", *FAST, "--gpus", "1,0", "--", "true")
+    assert "device 0 has worked under the tag 't1-g0' but " in said and str(seat.root) in said
+    subprocess.run(said.split("`")[1], shell=True, cwd=one.root, env=one.env, check=True)
+    assert one.git("branch", "--list", "autoresearch/*").split() == ["*", "autoresearch/t1"] and one.refs()
+    fleet.take_seat(campaign, "0", print)
+    seat.run("setup", "t1-g0")
+
+
 @pytest.mark.parametrize("text", ["0,0", "", "a", "0;1", "0,-1"])
 def test_fleet_refuses_what_is_no_list_of_devices(text: str) -> None:
     with pytest.raises(BadConfig, match="--gpus must list devices"):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from autoresearch import ledger, process
 from autoresearch.attempt import setup
-from autoresearch.attempt.campaign import Campaign
-from autoresearch.errors import BadConfig, NoGoodTrial
+from autoresearch.attempt.campaign import PREFIX, Campaign
+from autoresearch.errors import BadConfig, NoGoodTrial, Refused
 from autoresearch.ledger import Ledger
 from autoresearch.night.gate import Gate
 from autoresearch.night.journal import Journal
@@ -76,6 +76,7 @@ def drive(
 
     Raises:
         Busy: another `drive` keeps the tag.
+        Refused: the worktree of a device is gone.
         NoGoodTrial: no night came to a good end.
     """
     journal = Journal(campaign.ledger.folder / "night")
@@ -108,19 +109,30 @@ def keep(seats: Sequence[Seat], words: Sequence[str], say: Callable[[str], None]
 
 
 def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Seat:
-    """The worktree of a device, made from the branch as it stands, or the one that is there from before."""
+    """The worktree of a device, made from the branch as it stands, or the one that is there from before.
+
+    Raises:
+        Refused: that one is gone, and its records with it; names what makes room for another.
+    """
     repo, tag = campaign.repo, f"{campaign.tag}-g{device}"
     root = repo.root.parent / f"{repo.root.name}-{tag}"
     repo.run("worktree", "prune")
     known = {line.removeprefix("worktree ") for line in repo.run("worktree", "list", "--porcelain").splitlines()}
     if str(root) not in known:
+        branch, refs = f"refs/heads/{PREFIX}{tag}", f"refs/autoresearch/{tag}/"
+        if repo.exists(branch) or repo.refs(refs):
+            raise Refused(
+                f"device {device} has worked under the tag {tag!r} but {root}, where its records lay, is not there; "
+                f"put it back, forget its attempts with `git for-each-ref --format='delete %(refname)' {refs} {branch} "
+                "| git update-ref --stdin`, or begin another tag"
+            )
         champion = campaign.champion(campaign.attempts()).commit
         repo.run("worktree", "add", "--quiet", "--detach", str(root), champion)
     env = environment_of(campaign.variables, repo.root, device)
     log = campaign.ledger.folder / "night" / f"g{device}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     seat = Seat(device, tag, root, env, log)
-    if seat.note.exists():  # by a fleet that was killed: its watch would go on alone
+    if seat.note.exists():  # of a fleet that was killed: its watch would go on alone
         left = json.loads(seat.note.read_text())
         process.end_group(left["pid"], left["started"], "")
     if not is_set_up(seat) and setup.is_shared(campaign, Repo(root, env).resolve("HEAD")):
