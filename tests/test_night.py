@@ -103,6 +103,7 @@ def test_pause_grows_while_nothing_comes_of_it_and_starts_anew_after_an_attempt(
         ("usage limit reached, try again in 3 days 4 hours", 6 * 3600),
         ("429: Please try again in 61.284s", 61.284),
         ("429: retry_after=120", 120),
+        ("429: retry after 300.", 300),
         ('{"code": 429, "retry_after": 120}', 120),
         ("429\nRetry-After: 120", 120),
         ("429\nretry-after-ms: 30000", 60),

@@ -25,7 +25,7 @@ LIMITED = re.compile(
 PART = r"(\d+(?:\.\d+)?)\s*(ms|d(?:ays?)?|h(?:(?:ou)?rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)(?![a-z])"
 WAIT = re.compile(
     r"(?:retry[-_ ]?(?:after|delay|in)(?![-_]ms)|try again|wait|resets?)[^\n]{0,20}?(?<![\w.])"
-    rf"(?:((?:{PART}(?:,|\s|and)*)+)|(\d+(?:\.\d+)?)(?![\w.]|[:/-]\d))",
+    rf"(?:((?:{PART}(?:,|\s|and)*)+)|(\d+(?:\.\d+)?)(?!\w|[.:/-]\d))",
     re.IGNORECASE,
 )
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
