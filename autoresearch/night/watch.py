@@ -66,6 +66,7 @@ class Watch:
         self.lives: list[Life] = []
         self.begun, self.first, self.beaten = world.clock(), 0, 0.0
         self.can_beat = True
+        """Whether the last heartbeat could be written; that one could not is said once."""
         self.num_starts = 0
         """Of all nights: each start has a log of its own."""
 
