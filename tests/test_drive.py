@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,16 @@ def drive(one: night.Night, *options: str, code: int | None = 0) -> subprocess.C
 
 def watched(one: night.Night, mode: str, cost_command: str = "", **limits: Any) -> str:
     """A whole night in this process, with a clock that runs fast; returns why it ended."""
+    watch = watch_over(one, mode, cost_command, **limits)
+    reason = watch.run()
+    watch.close(reason)
+    return reason
+
+
+def watch_over(
+    one: night.Night, mode: str, cost_command: str = "", say: Callable[[str], None] = lambda text: None, **limits: Any
+) -> Watch:
+    """A watch with such a clock."""
     begun = time.time()
     campaign = Campaign.open(one.root, one.env, lambda text: None)
     lock = one.root / "results" / ".lock"
@@ -42,12 +54,9 @@ def watched(one: night.Night, mode: str, cost_command: str = "", **limits: Any) 
         sleep=lambda seconds: time.sleep(seconds / SPEED),
         variables=one.env,
         is_busy=lambda: terminal.is_held(lock),
-        say=lambda text: None,
+        say=say,
     )
-    watch = Watch(campaign, agent(one, mode), Limits(**limits), cost_command, world)
-    reason = watch.run()
-    watch.close(reason)
-    return reason
+    return Watch(campaign, agent(one, mode), Limits(**limits), cost_command, world)
 
 
 def events(one: night.Night, kind: str = "") -> list[dict[str, Any]]:
@@ -138,6 +147,105 @@ def test_drive_stops_when_the_cost_is_reached(tmp_path: Path) -> None:
     cost.write_text("0")
     reason = watched(one, "steady", f"cat {cost}", max_cost=2.0)
     assert reason.startswith("cost: ") and reason.endswith(" of 2.00 are spent") and len(statuses(one)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "spent"),
+    [
+        (["5", "9", "12", "1"], "2", (12 - 5) + 2),  # a counter of each day, at midnight
+        (["5", "9", "12"], "2", (12 - 5) + 2),  # midnight while nobody watched
+        (["nobody home", "4", "7"], "8", 8 - 4),
+        ([], "3", 0),
+    ],
+)
+def test_watch_that_was_killed_forgets_no_money(tmp_path: Path, before: list[str], after: str, spent: float) -> None:
+    one = night.begun(tmp_path / "repo")
+    cost = tmp_path / "cost"
+    cost.write_text(before[0] if before else "")
+    first = watch_over(one, "dead", f"cat {cost}")
+    first.take_up()
+    for answer in before[1:]:
+        cost.write_text(answer)
+        first.ask_cost(at_once=True)
+    cost.write_text(after)
+    second = watch_over(one, "dead", f"cat {cost}")
+    second.take_up()
+    assert second.meter.spent == spent
+    second.beat()
+    assert json.loads(one.text("results/t1/night/heartbeat.json"))["cost"] == spent
+
+
+def test_watch_goes_on_though_the_heartbeat_cannot_be_written(tmp_path: Path) -> None:
+    one, said = night.begun(tmp_path / "repo"), list[str]()
+    (one.root / "results/t1/night/heartbeat.json").mkdir(parents=True)  # what stands for a disk that is full
+    watch = watch_over(one, "once", say=said.append, max_attempts=3)
+    assert watch.run() == "attempts: 3 are done"
+    assert sum("the heartbeat cannot be written" in text for text in said) == 1
+
+
+def test_watch_waits_until_the_journal_can_be_written(tmp_path: Path) -> None:
+    one, said = night.begun(tmp_path / "repo"), list[str]()
+    watch = watch_over(one, "dead", say=said.append)
+    watch.take_up()
+    disk, away = tmp_path / "disk", tmp_path / "away"
+    away.mkdir()
+    watch.journal.path.rename(away / "journal.jsonl")
+    watch.journal.path.symlink_to(disk / "journal.jsonl")  # on a disk that comes back
+    timer = threading.Timer(0.5, lambda: away.rename(disk))
+    timer.start()
+    watch.note("pause", seconds=1)
+    timer.join()
+    assert [event["event"] for event in events(one)] == ["begin", "pause"]
+    assert len(said) == 1 and "the journal cannot be written" in said[0]
+
+
+def test_watch_gives_up_on_a_journal_that_stays_unwritable(tmp_path: Path) -> None:
+    one, passed = night.begun(tmp_path / "repo"), [1000.0]
+    (one.root / "results/t1/night/journal.jsonl").mkdir(parents=True)
+    campaign = Campaign.open(one.root, one.env, lambda text: None)
+    world = World(
+        clock=lambda: passed[-1],
+        sleep=lambda seconds: passed.append(passed[-1] + seconds),
+        variables=one.env,
+        is_busy=lambda: False,
+        say=lambda text: None,
+    )
+    with pytest.raises(IsADirectoryError):
+        Watch(campaign, agent(one, "dead"), Limits(), "", world).note("pause", seconds=1)
+    assert passed[-1] == 1600
+
+
+def test_journal_on_a_full_disk_stays_as_it_was(tmp_path: Path) -> None:
+    script = """
+import pathlib, resource
+from autoresearch.night.journal import Journal
+journal = Journal(pathlib.Path("night"))
+journal.add("begin", 1.0)
+text, limits = journal.path.read_text(), resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(text) + 7, limits[1]))
+try:
+    journal.add("pause", 2.0)
+except OSError as error:
+    print(type(error), journal.path.read_text() == text)
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+journal.add("pause", 2.0)
+print([one["event"] for one in journal.events()], len(journal.path.read_text().splitlines()))
+"""
+    done = night.Night(tmp_path).python(script)
+    assert done.stdout == "<class 'OSError'> True\n['begin', 'pause'] 2\n", done.stderr
+
+
+def test_heartbeat_counts_the_starts_of_all_nights(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    for number in (1, 2):
+        watch = watch_over(one, "dead")
+        watch.take_up()
+        watch.live()
+        path = watch.journal.heartbeat
+        path.unlink(missing_ok=True)
+        watch.rest(10.0)
+        assert json.loads(path.read_text())["agent"] == number == events(one, "start")[-1]["number"]
+        watch.close("enough")
 
 
 def test_drive_takes_a_cost_that_nobody_can_tell_as_reached(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import night
 import pytest
 import shared
 
+from autoresearch.attempt.campaign import Campaign
 from autoresearch.errors import BadConfig
 from autoresearch.night import fleet
 from autoresearch.night.gate import Gate
@@ -17,9 +18,9 @@ from autoresearch.night.gate import Gate
 FAST = ("--no-confirm", "--hours", "0.1")
 
 
-def agent(one: night.Night) -> list[str]:
-    """Ends after one attempt."""
-    return [sys.executable, str(night.ROOT / "tests" / "scripted_agent.py"), "once", str(one.root.parent / "starts")]
+def agent(one: night.Night, mode: str = "once") -> list[str]:
+    """Ends after one attempt unless another mode is given."""
+    return [sys.executable, str(night.ROOT / "tests" / "scripted_agent.py"), mode, str(one.root.parent / "starts")]
 
 
 @pytest.mark.slow
@@ -44,6 +45,23 @@ def test_drive_on_two_devices_mixes_nothing_up(tmp_path: Path) -> None:
     assert {line.split("\t")[-1] for line in lines[1:]} == set(seats)
 
 
+def test_drive_on_devices_is_refused_while_another_keeps_the_tag(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    started = tmp_path / "starts" / "pid-1"
+    with one.start("drive", *FAST, "--gpus", "0", "--", *agent(one, "hang")) as fleet_of_one:
+        night.until(lambda: started.exists() and started.read_text())
+        note = one.text("results/t1/night/g0.json")
+        for words in (("--gpus", "0"), ("--gpus", "1"), ()):
+            assert "another `drive` keeps t1; see " in one.refuse("drive", *FAST, *words, "--", "true")
+        seat = night.Night(tmp_path / "repo-t1-g0")
+        assert "another `drive` keeps t1-g0; see " in seat.refuse("drive", *FAST, "--", "true")
+        assert night.is_alive(int(started.read_text())) and one.text("results/t1/night/g0.json") == note
+        assert not (tmp_path / "repo-t1-g1").exists()
+        fleet_of_one.send_signal(signal.SIGTERM)
+        fleet_of_one.communicate(timeout=30)
+    assert not night.is_alive(int(started.read_text()))
+
+
 @pytest.mark.slow
 def test_drive_on_devices_lays_out_what_a_tag_for_a_hub_leaves_out(tmp_path: Path) -> None:
     one = shared.begun(tmp_path)
@@ -59,6 +77,41 @@ def test_drive_on_devices_lays_out_what_a_tag_for_a_hub_leaves_out(tmp_path: Pat
     assert not (seat.root / "results" / "secret.txt").exists()
     assert [record["tag"] for record in seat.records("t1-g0")] == ["t1-g0"] * 2
     assert seat.git("status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_seat_has_the_settings_of_agents_as_they_are_now(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    campaign, said = Campaign.open(one.root, one.env, lambda text: None), list[str]()
+    seat = fleet.take_seat(campaign, "0", said.append)
+    assert not said
+    texts = {".claude/settings.json": "{}", "opencode.json": "{}", ".aider.conf.yml": "", ".codex/rules/own.rules": "#"}
+    ignored = ".claude/settings.local.json"
+    (one.root / ".git" / "info" / "exclude").write_text(ignored)
+    for name, text in {**texts, ignored: '{"a": 1}', "other.txt": "stays"}.items():
+        (one.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (one.root / name).write_text(text)
+    fleet.take_seat(campaign, "0", said.append)
+    assert {name: (seat.root / name).read_text() for name in texts} == texts
+    assert (seat.root / ignored).read_text() == '{"a": 1}' and not (seat.root / "other.txt").exists()
+    assert len(said) == 1 and ".claude/settings.json" in said[0] and "5 files in all" in said[0]
+    (one.root / ".claude" / "settings.json").write_text('{"permissions": {}}')
+    fleet.take_seat(campaign, "0", said.append)
+    assert (seat.root / ".claude" / "settings.json").read_text() == '{"permissions": {}}'
+    assert night.Night(seat.root).git("status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_seat_that_was_removed_is_refused_with_what_makes_room(tmp_path: Path) -> None:
+    one = night.begun(tmp_path / "repo")
+    campaign = Campaign.open(one.root, one.env, lambda text: None)
+    seat = night.Night(fleet.take_seat(campaign, "0", print).root)
+    seat.run("setup", "t1-g0")
+    one.git("worktree", "remove", "--force", str(seat.root))
+    said = one.refuse("drive", *FAST, "--gpus", "1,0", "--", "true")
+    assert "device 0 has worked under the tag 't1-g0' but " in said and str(seat.root) in said
+    subprocess.run(said.split("`")[1], shell=True, cwd=one.root, env=one.env, check=True)
+    assert one.git("branch", "--list", "autoresearch/*").split() == ["*", "autoresearch/t1"] and one.refs()
+    fleet.take_seat(campaign, "0", print)
+    seat.run("setup", "t1-g0")
 
 
 @pytest.mark.parametrize("text", ["0,0", "", "a", "0;1", "0,-1"])

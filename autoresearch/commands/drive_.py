@@ -10,7 +10,7 @@ import typer
 from autoresearch import process
 from autoresearch.attempt.campaign import Campaign
 from autoresearch.commands import terminal
-from autoresearch.errors import Busy, NoGoodTrial
+from autoresearch.errors import NoGoodTrial
 from autoresearch.night import fleet
 from autoresearch.night.rules import Limits
 from autoresearch.night.watch import Watch, World
@@ -43,9 +43,7 @@ def main(
         return
     limits = Limits(hours, max_attempts, max_cost, stop_on_plateau, 60 * patience)
     watch = Watch(campaign, agent, limits, cost_command, world_of(campaign))
-    with watch.journal.lock() as lock:
-        if lock is None:
-            raise Busy(f"another `drive` keeps {campaign.tag}; see {watch.journal.heartbeat}")
+    with watch.journal.hold(campaign.tag):
         reason = watch.run()
         print(reason, flush=True)
         finish(campaign, confirm)

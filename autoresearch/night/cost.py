@@ -25,18 +25,17 @@ class Meter:
         """On end."""
         self.asked = -math.inf
 
-    def watch(self, now: float, say: Callable[[str], None], at_once: bool = False) -> None:
-        """Ask, if there is a command and it is time."""
+    def watch(self, now: float, say: Callable[[str], None], at_once: bool = False) -> float | None:
+        """Ask, if there is a command and it is time; returns an answer that is news, to be kept for `take`."""
         if not self.command or (now - self.asked < PERIOD_S and not at_once):
-            return
+            return None
         self.asked = now
         found = self.ask(say)
         self.num_failures = 0 if found is not None else self.num_failures + 1
-        if found is not None:
-            self.take(found)
+        return None if self.before is not None and found == self.last else found
 
     def take(self, found: float) -> None:
-        """Take note of an answer; one below the last means that the command began to count anew."""
+        """Count an answer, each in its turn; one below the last means that the command began to count anew."""
         self.before = found if self.before is None else self.before
         if found < self.last:
             self.before -= self.last

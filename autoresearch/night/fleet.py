@@ -12,16 +12,19 @@ from pathlib import Path
 
 from autoresearch import ledger, process
 from autoresearch.attempt import setup
-from autoresearch.attempt.campaign import Campaign
-from autoresearch.errors import BadConfig, NoGoodTrial
+from autoresearch.attempt.campaign import PREFIX, Campaign
+from autoresearch.errors import BadConfig, NoGoodTrial, Refused
 from autoresearch.ledger import Ledger
 from autoresearch.night.gate import Gate
+from autoresearch.night.journal import Journal
 from autoresearch.notes import replace
 from autoresearch.process import Launch
 from autoresearch.records import State
 from autoresearch.repo import Repo
 
 TICK_S = 0.5
+SETTINGS = (".claude", ".codex", ".opencode", "opencode.json", "opencode.jsonc", ".aider.conf.yml")
+"""Where agents read what they may do in a checkout; git often does not know of it."""
 
 
 @dataclass
@@ -72,23 +75,16 @@ def drive(
         options: words of the command line of each watch, from the verb on, up to the agent's own.
 
     Raises:
+        Busy: another `drive` keeps the tag.
+        Refused: the worktree of a device is gone.
         NoGoodTrial: no night came to a good end.
     """
-    seats = [take_seat(campaign, device, say) for device in devices]
-    try:
-        for seat in seats:
-            start(seat, ["setup", seat.tag] if not is_set_up(seat) else [*options, "--", *agent])
-            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.current_log}")
-        while any(seat.launch for seat in seats):
-            for seat in seats:
-                advance(seat, [*options, "--", *agent], say)
-            time.sleep(TICK_S)
-    finally:
-        for seat in seats:
-            if seat.launch:
-                seat.launch.stop()
-    table = campaign.ledger.folder / "night" / "all.tsv"
-    write_table(table, seats, campaign.ledger.columns)
+    journal = Journal(campaign.ledger.folder / "night")
+    with journal.hold(campaign.tag):  # whoever is noted in a seat from now on was left by a fleet that is no more
+        seats = [take_seat(campaign, device, say) for device in devices]
+        keep(seats, [*options, "--", *agent], say)
+        table = journal.folder / "all.tsv"
+        write_table(table, seats, campaign.ledger.columns)
     if all(seat.code for seat in seats):
         raise NoGoodTrial(
             f"no night came to a good end on any device; see {', '.join(str(seat.current_log) for seat in seats)}"
@@ -96,13 +92,40 @@ def drive(
     return table
 
 
+def keep(seats: Sequence[Seat], words: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run what each seat lacks, setup and watch, until all have ended; whatever happens, nothing is left running."""
+    try:
+        for seat in seats:
+            start(seat, words if is_set_up(seat) else ["setup", seat.tag])
+            say(f"device {seat.device}: {seat.root}, tag {seat.tag}, log {seat.current_log}")
+        while any(seat.launch for seat in seats):
+            for seat in seats:
+                advance(seat, words, say)
+            time.sleep(TICK_S)
+    finally:
+        for seat in seats:
+            if seat.launch:
+                seat.launch.stop()
+
+
 def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Seat:
-    """The worktree of a device, made from the branch as it stands, or the one that is there from before."""
+    """The worktree of a device, made from the branch as it stands, or the one that is there from before.
+
+    Raises:
+        Refused: that one is gone, and its records with it; names what makes room for another.
+    """
     repo, tag = campaign.repo, f"{campaign.tag}-g{device}"
     root = repo.root.parent / f"{repo.root.name}-{tag}"
     repo.run("worktree", "prune")
     known = {line.removeprefix("worktree ") for line in repo.run("worktree", "list", "--porcelain").splitlines()}
     if str(root) not in known:
+        branch, refs = f"refs/heads/{PREFIX}{tag}", f"refs/autoresearch/{tag}/"
+        if repo.exists(branch) or repo.refs(refs):
+            raise Refused(
+                f"device {device} has worked under the tag {tag!r} but {root}, where its records lay, is not there; "
+                f"put it back, forget its attempts with `git for-each-ref --format='delete %(refname)' {refs} {branch} "
+                "| git update-ref --stdin`, or begin another tag"
+            )
         champion = campaign.champion(campaign.attempts()).commit
         repo.run("worktree", "add", "--quiet", "--detach", str(root), champion)
     env = environment_of(campaign.variables, repo.root, device)
@@ -113,23 +136,30 @@ def take_seat(campaign: Campaign, device: str, say: Callable[[str], None]) -> Se
         left = json.loads(seat.note.read_text())
         process.end_group(left["pid"], left["started"], "")
     if not is_set_up(seat) and setup.is_shared(campaign, Repo(root, env).resolve("HEAD")):
-        num_files, num_bytes = copy_left_out(campaign, root)
+        # a commit for a hub leaves out the tooling and whatever else git does not ignore
+        num_files, num_bytes = copy(repo, repo.untracked("--exclude-standard"), root)
         say(f"device {device}: {num_files} untracked files, {num_bytes:,} bytes, were copied into {root}")
+    if settings := repo.untracked("--", *SETTINGS):
+        copy(repo, settings, root, anew=True)
+        say(f"device {device}: settings of agents were copied: {', '.join(settings[:5])}, {len(settings)} files in all")
     return seat
 
 
-def copy_left_out(campaign: Campaign, root: Path) -> tuple[int, int]:
-    """Lay beside the files of a commit for a hub what it leaves out: the tooling and whatever else git does not ignore.
+def copy(repo: Repo, paths: Sequence[str], root: Path, anew: bool = False) -> tuple[int, int]:
+    """Lay files of the checkout into a worktree.
 
-    What is there already stays; a file is there whole or not at all, and cut off, the same call does the rest.
+    A file is there whole or not at all, and cut off, the same call does the rest.
+
+    Args:
+        anew: whether a file that is there already is replaced; else it stays.
 
     Returns:
         How many files were copied, and their bytes.
     """
     num_files = num_bytes = 0
-    for path in campaign.repo.untracked("--exclude-standard"):
-        source, target = campaign.repo.root / path, root / path
-        if source.is_file() and not target.exists():
+    for path in paths:
+        source, target = repo.root / path, root / path
+        if source.is_file() and (anew or not target.exists()):
             target.parent.mkdir(parents=True, exist_ok=True)
             aside = target.with_name(f".{target.name[:200]}.copying")
             shutil.copy2(source, aside)

@@ -5,10 +5,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from autoresearch.errors import Busy
 from autoresearch.ledger import locked
 from autoresearch.night.rules import Life
 from autoresearch.notes import replace
@@ -23,15 +25,24 @@ class Journal:
         self.heartbeat = folder / "heartbeat.json"
 
     def add(self, event: str, now: float, **facts: Any) -> None:
-        """Write one event; it is on disk when this returns."""
+        """Write one event; it is on disk when this returns.
+
+        Raises:
+            OSError: it could not be written; the journal is as it was.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"event": event, "time": round(now, 3), **facts}) + "\n"
-        with open(self.path, "ab+") as file:
-            if file.tell() and self._lacks_line_end():
-                file.write(b"\n")  # a kill cut the last line off
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with open(self.path, "ab+", buffering=0) as file:
+            num_bytes = file.tell()
+            is_cut_off = num_bytes and self._lacks_line_end()  # by a kill
+            data = (b"\n" if is_cut_off else b"") + line.encode()
+            try:
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(num_bytes)
+                raise
 
     def _lacks_line_end(self) -> bool:
         with open(self.path, "rb") as file:
@@ -64,10 +75,17 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         replace(self.heartbeat, json.dumps(facts) + "\n")
 
-    def lock(self) -> Any:
-        """A context that gives an open file where no other watch holds it, else None."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return locked(self.folder / ".lock")
+    @contextmanager
+    def hold(self, tag: str) -> Iterator[None]:
+        """Keep the nights of the tag alone while the block runs.
+
+        Raises:
+            Busy: another `drive` keeps them, that of one agent or of one for each device.
+        """
+        with locked(self.folder / ".lock") as lock:
+            if lock is None:
+                raise Busy(f"another `drive` keeps {tag}; see {self.folder}")
+            yield
 
 
 def lives_of(events: list[dict[str, Any]]) -> list[Life]:

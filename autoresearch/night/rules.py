@@ -22,12 +22,13 @@ LIMITED = re.compile(
     r"rate.?limit|usage limit|quota|too many requests|overloaded|(?<![\d.])(?:429|529)\b|limit reached|resets? in\b",
     re.IGNORECASE,
 )
+PART = r"(\d+(?:\.\d+)?)\s*(ms|d(?:ays?)?|h(?:(?:ou)?rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)(?![a-z])"
 WAIT = re.compile(
-    r"(?:retry[- ]after|try again|wait|resets?)[^\n]{0,20}?\b(\d+)\s*"
-    r"(ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|)(?![a-z\d])",
+    r"(?:retry[-_ ]?(?:after|delay|in)(?![-_]ms)|try again|wait|resets?)[^\n]{0,20}?(?<![\w.])"
+    rf"(?:((?:{PART}(?:,|\s|and)*)+)|(\d+(?:\.\d+)?)(?!\w|[.:/-]\d))",
     re.IGNORECASE,
 )
-UNIT_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,10 @@ def pause_s(lives: Sequence[Life]) -> float:
 
 def asked_pause_s(text: str) -> float:
     """The wait that a service asked for, in seconds, at most six hours; 0 where it named none."""
-    found = WAIT.findall(text)
+    found = [*WAIT.finditer(text)]
     if not found:
         return 0.0
-    number, unit = found[-1][0][:6], found[-1][1].lower()
-    return min(LONGEST_ASKED_S, float(number) * UNIT_S[unit if unit == "ms" else unit[:1]])
+    duration, *_, number = found[-1].groups()
+    parts = re.findall(PART, duration or f"{number} s", re.IGNORECASE)
+    seconds = (float(count) * UNIT_S["ms" if unit.lower() == "ms" else unit[0].lower()] for count, unit in parts)
+    return min(LONGEST_ASKED_S, sum(seconds))

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from autoresearch import process, summary
 from autoresearch.attempt.campaign import Campaign
@@ -23,6 +24,8 @@ from autoresearch.records import Attempt, State
 TICK_S = 0.25
 LOOK_S = 2.0
 BEAT_S = 5.0
+DISK_S = 600.0
+DISK_TICK_S = 5.0
 TAIL_CHARS = 2000
 
 
@@ -62,6 +65,10 @@ class Watch:
         self.meter = Meter(words_of(cost_command), campaign.repo.root, log, world.variables)
         self.lives: list[Life] = []
         self.begun, self.first, self.beaten = world.clock(), 0, 0.0
+        self.can_beat = True
+        """Whether the last heartbeat could be written; that one could not is said once."""
+        self.num_starts = 0
+        """Of all nights: each start has a log of its own."""
 
     def run(self) -> str:
         """Keep the agent at work until a rule ends the night; returns the reason, and leaves the night to be closed.
@@ -82,25 +89,55 @@ class Watch:
 
     def close(self, reason: str) -> None:
         """Say in the journal that all is done; the next start begins another night."""
-        self.journal.add("end", self.world.clock(), reason=reason, attempts=len(self.attempts()))
+        self.note("end", reason=reason, attempts=len(self.attempts()))
+
+    def note(self, event: str, at: float | None = None, **facts: Any) -> None:
+        """Write into the journal; a disk that is full is waited for, at most DISK_S.
+
+        Args:
+            at: when it happened; None: now.
+
+        Raises:
+            OSError: it could not be written all the while.
+        """
+        first, is_said = self.world.clock(), False
+        while True:
+            try:
+                return self.journal.add(event, first if at is None else at, **facts)
+            except OSError as error:
+                if self.world.clock() - first >= DISK_S:
+                    raise
+                if not is_said:
+                    self.world.say(f"the journal cannot be written, which is tried for {DISK_S:.0f} s: {error}")
+                is_said = True
+            self.world.sleep(DISK_TICK_S)
 
     def take_up(self) -> None:
         """Go on with a night that was cut off, whose agent may still be running, or begin one."""
+        self.num_starts = sum(one["event"] == "start" for one in self.journal.events())
         events = self.journal.night()
         if not events:
             self.first = max(self.campaign.ledger.numbers(), default=0)
-            self.meter.watch(self.begun, self.world.say)
-            self.journal.add("begin", self.begun, first=self.first, cost=self.meter.before, agent=self.agent)
+            self.note("begin", self.begun, first=self.first, agent=self.agent)
+            self.ask_cost()
             return
-        begin = events[0]
-        self.begun, self.first, self.meter.before = begin["time"], begin["first"], begin["cost"]
-        self.meter.last = self.meter.before or 0.0
+        self.begun, self.first = events[0]["time"], events[0]["first"]
+        for answer in (one["answer"] for one in events if one["event"] == "cost"):
+            self.meter.take(answer)
         self.lives = lives_of(events)
         last = [one for one in events if one["event"] in ("start", "life")][-1:]
         is_left = any(process.end_group(one["pid"], one["started"], "") for one in last if one["event"] == "start")
-        self.journal.add("resume", self.world.clock(), ended_agent=is_left)
+        self.note("resume", ended_agent=is_left)
         self.world.say(f"going on with the night that began {self.elapsed_s() / 3600:.1f} hours ago")
-        self.meter.watch(self.world.clock(), self.world.say)
+        self.ask_cost()
+
+    def ask_cost(self, at_once: bool = False) -> None:
+        """Ask what was spent if it is time; answers are on disk before they count, so that no kill forgets money."""
+        now = self.world.clock()
+        answer = self.meter.watch(now, self.world.say, at_once)
+        if answer is not None:
+            self.note("cost", now, answer=answer)
+            self.meter.take(answer)
 
     def reason(self) -> str:
         """Why the night is over; empty while it is not."""
@@ -126,17 +163,18 @@ class Watch:
 
     def live(self) -> None:
         """Start the agent, and stay with it until it ends, is of no use any more, or the night is over."""
-        number = 1 + sum(one["event"] == "start" for one in self.journal.events())  # of all nights: each has its log
+        self.num_starts += 1
+        number = self.num_starts
         before, begun = len(self.attempts()), self.world.clock()
         log = self.journal.folder / f"agent-{number:04d}.log"
         command = prompt.insert(self.agent, prompt.write(self.campaign, self.lives))
         gate = Gate()
         launch = gate.launch(command, self.campaign.repo.root, self.world.variables, log)
         try:
-            self.journal.add("start", begun, number=number, pid=launch.pid, started=launch.started)
+            self.note("start", begun, number=number, pid=launch.pid, started=launch.started)
             gate.open()
             self.world.say(f"agent started, number {number}; what it says is in {log}")
-            self.stay(launch, number)
+            self.stay(launch)
             has_ended = launch.has_ended()
         finally:
             launch.stop()
@@ -147,18 +185,18 @@ class Watch:
             tail=summary.tail(log.read_text(errors="replace"))[-TAIL_CHARS:],
         )
         self.lives.append(life)
-        self.journal.add("life", self.world.clock(), number=number, **vars(life))
-        self.meter.watch(self.world.clock(), self.world.say, at_once=True)
+        self.note("life", number=number, **vars(life))
+        self.ask_cost(at_once=True)
 
-    def stay(self, launch: Launch, number: int) -> None:
+    def stay(self, launch: Launch) -> None:
         """Return when the agent has ended, did nothing for too long, or the night is over."""
         count, active, looked = len(self.attempts()), self.world.clock(), 0.0
         while not launch.has_ended():
             now = self.world.clock()
             if now - looked >= LOOK_S:
                 looked = now
-                self.beat(number, launch.pid)
-                self.meter.watch(now, self.world.say)
+                self.beat(launch.pid)
+                self.ask_cost()
                 if (latest := len(self.attempts())) != count or self.world.is_busy():
                     count, active = latest, now
                 if now - active > self.limits.patience_s:
@@ -175,9 +213,9 @@ class Watch:
         if seconds > rules.FIRST_PAUSE_S:
             why = "its service asks for a pause" if self.lives[-1].is_limited else "nothing came of the last start"
             self.world.say(f"{why}; the agent is started again in {seconds:.0f} s")
-        self.journal.add("pause", self.world.clock(), seconds=round(seconds, 1))
+        self.note("pause", seconds=round(seconds, 1))
         while (left := until - self.world.clock()) > 0 or self.world.is_busy():  # what the agent left under way
-            self.beat(len(self.lives))
+            self.beat()
             if self.reason():
                 return
             self.world.sleep(min(LOOK_S, max(left, TICK_S)))
@@ -187,16 +225,24 @@ class Watch:
         if self.world.is_busy():
             self.world.say("waiting for the attempt under way")
         while self.world.is_busy():
-            self.beat(len(self.lives))
+            self.beat()
             self.world.sleep(TICK_S)
 
-    def beat(self, number: int, pid: int = 0) -> None:
+    def beat(self, pid: int = 0) -> None:
         """The heartbeat, every few seconds."""
         now = self.world.clock()
         if 0 <= now - self.beaten < BEAT_S:
             return
         self.beaten = now
-        self.journal.beat({
-            "time": round(now, 1), "elapsed_s": round(self.elapsed_s(), 1), "agent": number, "pid": pid,
+        facts = {
+            "time": round(now, 1), "elapsed_s": round(self.elapsed_s(), 1), "agent": self.num_starts, "pid": pid,
             "attempts": len(self.attempts()), "cost": self.meter.spent,
-        })  # fmt: skip
+        }  # fmt: skip
+        try:
+            self.journal.beat(facts)
+        except OSError as error:  # nothing is lost, and the next one may do better
+            if self.can_beat:
+                self.world.say(f"the heartbeat cannot be written: {error}")
+            self.can_beat = False
+        else:
+            self.can_beat = True
