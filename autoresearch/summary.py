@@ -88,7 +88,7 @@ def explain(text: str, exit_code: int | None, timeout: str = "", is_remote: bool
     """
     said = "\n".join(_rows(text[-MOST_CHARS:]))
     if exit_code and exit_code > 0 and (signals := ROOT_CAUSE.findall(said)):
-        exit_code = int(signals[-1])
+        exit_code = int(signals[-1])  # of the process that failed first; torchrun itself ends with 1
     end = tail(_without_launcher(said))
     kind, why = _reason(end.split("\n"), exit_code, is_remote)
     if timeout:
