@@ -25,6 +25,7 @@ from autoresearch.records import COLUMNS
 NAME = "autoresearch.toml"
 SHARED = ("train.py", "prepare.py", "pyproject.toml", "uv.lock")  # all that a commit holds which travels alone
 PLACEHOLDERS = ("python", "folder")
+ONE_EACH = "must name files, one each: no pattern, no folder"
 
 
 def _is_inside(path: str) -> str:
@@ -42,7 +43,14 @@ def _has_known_placeholders(part: str) -> str:
     return part
 
 
+def _is_no_pattern(path: str) -> str:
+    if "*" in path or "?" in path:
+        raise ValueError(ONE_EACH)
+    return path
+
+
 Inside = Annotated[str, AfterValidator(_is_inside)]
+File = Annotated[Inside, AfterValidator(_is_no_pattern)]
 Column = Annotated[str, Field(pattern=r"^[^\s:]+$")]
 Command = Annotated[list[Annotated[str, AfterValidator(_has_known_placeholders)]], Field(min_length=1)]
 
@@ -108,8 +116,8 @@ class Arena(Rules):
 
     command: Command = ["{python}", "train.py"]
     """Run in the trial's folder of code; `{python}` is this interpreter."""
-    mutable: list[Inside] = Field(default=["train.py"], min_length=1)
-    """Files that an attempt may change, from the repository's root."""
+    mutable: list[File] = Field(default=["train.py"], min_length=1)
+    """Files that an attempt may change, from the repository's root, each named by itself."""
     frozen: list[Inside] = ["prepare.py", "pyproject.toml", "uv.lock", "autoresearch/**/*.py"]
     """Files that must stay as they were at `setup`; a `*` matches within a name, `**` folders."""
     metric: Metric = Metric()
@@ -170,7 +178,7 @@ def load(root: Path) -> Arena:
     """Read autoresearch.toml of a repository, or the defaults.
 
     Raises:
-        BadConfig: not TOML, an unknown key or a wrong value; each is named.
+        BadConfig: not TOML, an unknown key or a wrong value, a folder among the mutable files; each is named.
     """
     path = root / NAME
     if not path.exists():
@@ -181,6 +189,8 @@ def load(root: Path) -> Arena:
         raise BadConfig(f"{path} must be TOML but: {error}") from error
     except ValidationError as error:
         raise BadConfig(f"{path}: {'; '.join(_in_words(one) for one in error.errors())}") from error
+    if folders := [name for name in arena.mutable if (root / name).is_dir()]:
+        raise BadConfig(f"{path}: mutable: {ONE_EACH}, but got {folders[0]!r}")
     arena._own = False
     return arena
 

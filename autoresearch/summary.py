@@ -4,29 +4,40 @@ import contextlib
 import math
 import re
 import signal
-from typing import TypeAlias
 
 from autoresearch.records import Crash, CrashKind, Metrics
 
 TAIL_LINES = 50
 LINE_CHARS = 400
 NUM_OTHERS = 100
+MOST_CHARS = 1 << 20  # of a log, from its end
 KEY = re.compile(r"[A-Za-z_]\w*")
 # What the last lines of a log are searched for, from the end; the first hit decides.
-Patterns: TypeAlias = tuple[tuple[CrashKind, re.Pattern[str]], ...]
-EXPLAINING: Patterns = (
+EXPLAINING: tuple[tuple[CrashKind, re.Pattern[str]], ...] = (
     ("out of memory", re.compile(r"(?i)out of memory|can't allocate memory|cannot allocate memory|bad_alloc")),
     ("out of memory", re.compile(r"OutOfMemoryError|MemoryError|ALLOC_FAILED")),
     ("diverged", re.compile(r"^FAIL\b|^(?:prepare\.)?NonFinite\b|(?i:loss is nan|non-finite)")),
     ("refused", re.compile(r"^(?:prepare\.)?(?:PrepareError|ClockError|NonCausal|Stateful|PlayerFailed|Invalid)\b")),
     ("syntax", re.compile(r"^(?:SyntaxError|IndentationError|TabError|ModuleNotFoundError|ImportError)\b")),
 )
-LOST: Patterns = (
-    ("interrupted", re.compile(r"(?i)Connection\w*Error|connection (?:was )?(?:lost|reset|closed|refused|aborted)")),
-    ("interrupted", re.compile(r"(?i)broken pipe|name or service not known|network is unreachable|preempted")),
-)
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Iteration)(?::|$)")
+LOST_BY_TYPE = re.compile(r"^(?:\w+\.)*(?:Connection\w*|BrokenPipe|StreamTerminated)Error(?::|$)")
+LOST_BY_WORDS = re.compile(
+    r"(?i)connection (?:was )?(?:lost|reset|closed|refused|aborted)|^Connection to .* closed|broken pipe"
+    r"|name or service not known|network is unreachable|preempted"
+)
 SURVIVED = re.compile(r"^(?:notice|warning)\b|Warning(?::|$)", re.IGNORECASE)
+# What launchers add when the code that they launched has failed: torchrun, and a Python that runs another one.
+TRACEBACK = r"^(?:Traceback \(most recent call last\):\n(?:[ \t].*\n)*)?"
+LAUNCHER = re.compile(
+    rf"{TRACEBACK}(?:\w+\.)*ChildFailedError:.*\n=+\n(?:.*\n)*?=+$"
+    rf"|{TRACEBACK}(?:subprocess\.)?CalledProcessError: Command (?!.* died with).*(?:python|torchrun).*$"
+    r"|^[IWE]\d{4} \S+ \d+ torch/distributed/.*$|^\*+\nSetting OMP_NUM_THREADS .*\n\*+$",
+    re.MULTILINE,
+)
+ROOT_CAUSE = re.compile(r"^Root Cause .*\n(?:.*\n){0,5} +exitcode +: (-\d+)", re.MULTILINE)
+RANK = re.compile(r"^(\[rank\d+\]): ?")
+FOLLOWS = re.compile(r"Connection (?:closed|reset) by peer|remote process exited")  # it ended because another one did
 
 
 def parse(text: str) -> Metrics:
@@ -63,7 +74,7 @@ def _rows(text: str) -> list[str]:
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
     """The last lines of a log, none of them long."""
-    return "\n".join(row[:LINE_CHARS] for row in _rows(text[-(1 << 20) :].rstrip())[-lines:])
+    return "\n".join(row[:LINE_CHARS] for row in _rows(text[-MOST_CHARS:].rstrip())[-lines:])
 
 
 def explain(text: str, exit_code: int | None, timeout: str = "", is_remote: bool = False) -> Crash:
@@ -75,18 +86,34 @@ def explain(text: str, exit_code: int | None, timeout: str = "", is_remote: bool
         timeout: which deadline ended it, if one did.
         is_remote: it ran on another machine: a connection that was lost says nothing about the code.
     """
-    end = tail(text)
-    kind, why = _reason(end.split("\n"), exit_code, LOST if is_remote else ())
+    said = "\n".join(_rows(text[-MOST_CHARS:]))
+    if exit_code and exit_code > 0 and (signals := ROOT_CAUSE.findall(said)):
+        exit_code = int(signals[-1])  # of the process that failed first; torchrun itself ends with 1
+    end = tail(_without_launcher(said))
+    kind, why = _reason(end.split("\n"), exit_code, is_remote)
     if timeout:
         kind, why = "timeout", timeout
-    return Crash(kind=kind, why=why[:300], tail=end)
+    return Crash(kind=kind, why=why[:300], tail=end if end.strip() else tail(said))
 
 
-def _reason(rows: list[str], exit_code: int | None, first: Patterns) -> tuple[CrashKind, str]:
+def _without_launcher(text: str) -> str:
+    """What the code itself said, and of its processes those that did not just follow another."""
+    rows = LAUNCHER.sub("", text).split("\n")
+    ranks = [found[1] if (found := RANK.match(row)) else "" for row in rows]
+    followers = {rank for rank, row in zip(ranks, rows, strict=True) if rank and FOLLOWS.search(row)}
+    return "\n".join(row for rank, row in zip(ranks, rows, strict=True) if rank not in followers)
+
+
+def _reason(rows: list[str], exit_code: int | None, is_remote: bool) -> tuple[CrashKind, str]:
     """What the last lines say, unless a signal did it without a word."""
     killed = _signal(exit_code)
-    for row in reversed([row for row in rows if not SURVIVED.search(row)]):
-        kind = next((kind for kind, pattern in (*first, *EXPLAINING) if pattern.search(row)), None)
+    bare = [RANK.sub("", row) for row in rows]
+    for raw, row in reversed([*zip(rows, bare, strict=True)]):
+        if SURVIVED.search(row):
+            continue
+        if is_remote and _is_lost(raw):
+            return "interrupted", row.strip()
+        kind = next((kind for kind, pattern in EXPLAINING if pattern.search(row)), None)
         if kind:
             return kind, row.strip().removeprefix("prepare.")
         if EXCEPTION.search(row):
@@ -95,8 +122,18 @@ def _reason(rows: list[str], exit_code: int | None, first: Patterns) -> tuple[Cr
         return "killed", killed
     if exit_code == 42:
         return "interrupted", "cancelled on request"
-    exception = next((row.strip() for row in reversed(rows) if EXCEPTION.search(row)), "")
-    return "error", exception or next((row.strip() for row in reversed(rows) if row.strip()), "no output")
+    exception = next((row.strip() for row in reversed(bare) if EXCEPTION.search(row)), "")
+    return "error", exception or next((row.strip() for row in reversed(bare) if row.strip()), "no output")
+
+
+def _is_lost(row: str) -> bool:
+    """Whether a client says that it lost its connection.
+
+    An exception does so by its type, for its words may be about another one: a pipe to a worker, a peer over there.
+    """
+    if RANK.search(row):
+        return False
+    return bool((LOST_BY_TYPE if EXCEPTION.search(row) else LOST_BY_WORDS).search(row))
 
 
 def _signal(exit_code: int | None) -> str:

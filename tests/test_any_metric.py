@@ -1,5 +1,6 @@
 """examples/any_metric: another script, another number, higher is better; the loop is the same."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -70,22 +71,30 @@ def test_answers_are_out_of_reach_of_a_trial(tmp_path: Path) -> None:
 
 LINK = 'path.unlink(); path.symlink_to("../../../../answers.json")'
 DEEP = 'os.chdir(folder); [(os.mkdir("d" * 200), os.chdir("d" * 200)) for _ in range(25)]'
+PIPE = "path.unlink(); os.mkfifo(path)"
+SOCKET = 'import socket; os.chdir(folder); socket.socket(socket.AF_UNIX).bind("s")'
+ODD = [
+    (LINK, "answers.json is a link"),
+    (DEEP, "a folder cannot be listed"),
+    (PIPE, "answers.json is a pipe, a socket or a device"),
+    (SOCKET, "s is a pipe, a socket or a device"),
+]
 
 
-@pytest.mark.parametrize(
-    ("left", "words"), [(LINK, "answers.json is a link"), (DEEP, "a folder cannot be listed")], ids=["link", "deep"]
-)
+@pytest.mark.parametrize(("left", "words"), ODD, ids=["link", "deep", "pipe", "socket"])
 def test_scorer_is_led_nowhere_by_what_a_trial_leaves(tmp_path: Path, left: str, words: str) -> None:
     one = begun(tmp_path / "any")
     cheat = f'    path = folder / "answers.json"; {left}\n'
     told = attempt(one, "leave it", "\n\nif __name__", f"{cheat}\n\nif __name__")
-    assert f"refused: the trial's folder must hold no links when it is scored but {words}" in told, told
+    assert f"must hold plain files and folders alone when it is scored but {words}" in told, told
 
 
-def test_scorer_by_itself_follows_no_link(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_scorer_by_itself_follows_no_link_and_waits_for_no_pipe(tmp_path: Path, kind: str) -> None:
     (tmp_path / "trial").mkdir()
     (tmp_path / "answers.json").write_text("[0, 1]")
-    (tmp_path / "trial" / "answers.json").symlink_to("../answers.json")
+    left = tmp_path / "trial" / "answers.json"
+    os.mkfifo(left) if kind == "pipe" else left.symlink_to("../answers.json")
     command = [sys.executable, str(EXAMPLE / "score.py"), "trial"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert done.returncode != 0 and "accuracy" not in done.stdout

@@ -133,6 +133,14 @@ def test_files_lie_below_the_root(tmp_path, path):
     assert "must be a path from the repository's root" in refusal(tmp_path, f"frozen = ['{path}']")
 
 
+@pytest.mark.parametrize("path", ["src/*.py", "src/model?.py", "**", "src", "src/", "."])
+def test_mutable_files_are_named_one_each(tmp_path: Path, path: str) -> None:
+    (tmp_path / "src").mkdir()
+    words = refusal(tmp_path, f"mutable = ['train.py', '{path}']")
+    assert "mutable" in words and f"must name files, one each: no pattern, no folder, but got {path!r}" in words
+    assert load(tmp_path, "mutable = ['src/[slug].py']").mutable == ["src/[slug].py"]
+
+
 def test_a_file_is_mutable_or_frozen(tmp_path):
     assert "not both: prepare.py" in refusal(tmp_path, "mutable = ['train.py', 'prepare.py']")
 

@@ -212,6 +212,15 @@ def test_modal_trains_and_scores_apart(golf_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_modal_passes_on_why_training_failed(golf_data: Path, tmp_path: Path) -> None:
+    desk = at_modal(tmp_path, golf_data, f"raise SystemExit('FAIL: loss is nan at step 3')\n{TRAINER}", SCORER)
+    done = desk.sh("uv run -m autoresearch setup t1 --baseline-runs 1")
+    assert done.returncode == 3 and "diverged, FAIL: loss is nan at step 3" in done.stderr, done.stderr
+    log = (desk.root / "results/t1/0001/1/run.log").read_text()
+    assert "ChildFailedError" in log and "CalledProcessError" not in log
+
+
+@pytest.mark.slow
 def test_modal_refuses_data_that_are_not_as_pinned(golf_data: Path, tmp_path: Path) -> None:
     desk = at_modal(tmp_path, golf_data, TRAINER, SCORER.replace("import sys", "import sys\nsys.exit('Invalid: so')"))
     done = desk.sh("AUTORESEARCH_SEED=1 modal run modal_train.py --only train")

@@ -161,6 +161,17 @@ def test_trial_has_pairs_of_sockets_pipes_and_worker_processes(box):
     assert box.run(script) == (0, "b'x' [1, 2] 3\n")
 
 
+def test_trial_in_bubblewrap_finds_itself_by_name(tmp_path):
+    box = Box(tmp_path, "bubblewrap")
+    script = """
+    import socket
+    with socket.create_server((socket.getfqdn(), 0)) as server:
+        socket.create_connection(("localhost", server.getsockname()[1]), 5)
+        print(socket.gethostname(), server.getsockname()[0])
+    """
+    assert box.run(script) == (0, "localhost 127.0.0.1\n")
+
+
 def test_environment_holds_no_key(box):
     script = """
     import glob

@@ -172,6 +172,14 @@ def test_tail_is_short_whatever_the_log():
     assert crash == Crash(kind="error", why="last", tail=summary.tail(text))
     assert len(crash.model_dump_json()) < 1 << 15
     assert len(summary.explain("y" * 10_000_000, 1).why) <= 300
+    begun = time.process_time()
+    for rows in (
+        (TRACE * 9000, "ChildFailedError:\n" * 60_000, "ChildFailedError:\n=\nx\n" * 40_000),
+        ("CalledProcessError: Command " * 40_000, "Root Cause \n" * 90_000),
+        ("".join(f"[rank{number}]: Connection closed by peer\n" for number in range(30_000)),),
+    ):
+        assert summary.explain("".join(rows), 1, is_remote=True).kind in ("error", "interrupted")
+    assert time.process_time() - begun < 3
 
 
 def test_lost_connection_of_a_remote_run_says_nothing_about_the_code():
@@ -182,6 +190,61 @@ def test_lost_connection_of_a_remote_run_says_nothing_about_the_code():
     assert (
         summary.explain("connection lost, trying again\nValueError: of the code\n", 1, is_remote=True).kind == "error"
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: Broken pipe in my own DataLoader worker",
+        "ValueError: the connection was lost between two layers",
+        "[rank1]: torch.distributed.DistNetworkError: connection refused",
+        "[rank1]: ConnectionResetError: [Errno 104] Connection reset by peer",
+    ],
+)
+def test_words_about_a_connection_in_an_error_of_the_code_are_the_code_s(line: str) -> None:
+    assert summary.explain(f"step 1\n{TRACE}{line}\n", 1, is_remote=True).kind == "error"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modal.exception.ConnectionError: Deadline exceeded",
+        "grpclib.exceptions.StreamTerminatedError: Connection lost",
+        "BrokenPipeError: [Errno 32] Broken pipe",
+        "client_loop: send disconnect: Broken pipe",
+        "Connection to 192.0.2.1 closed by remote host.",
+        "socket.gaierror: [Errno -2] Name or service not known",
+    ],
+)
+def test_client_that_lost_its_connection_says_so_by_type_or_by_words(line: str) -> None:
+    assert summary.explain(f"step 1\n{line}\n", 1, is_remote=True).kind == "interrupted"
+    assert summary.explain(f"step 1\n{line}\n", 1).kind == "error"
+
+
+WRAPPER = (
+    f"{TRACE}    subprocess.run(command, check=True)\nsubprocess.CalledProcessError: "
+    "Command '['/bin/python3', '-m', 'torch.distributed.run', 'train.py']' {}.\n"
+)
+
+
+def test_wrapper_that_says_its_python_failed_explains_nothing() -> None:
+    failed = WRAPPER.format("returned non-zero exit status 1")
+    crash = summary.explain(f"step 1\nFAIL: loss is nan\n{failed}", 1)
+    assert (crash.kind, crash.why, crash.tail) == ("diverged", "FAIL: loss is nan", "step 1\nFAIL: loss is nan")
+    assert summary.explain(failed, 1) == Crash(kind="error", why="no output", tail=failed.rstrip())
+    assert why(f"step 1\n{WRAPPER.format('died with <Signals.SIGKILL: 9>')}")[1].endswith("SIGKILL: 9>.")
+    compiler = "subprocess.CalledProcessError: Command '['nvcc', 'a.cu']' returned non-zero exit status 1."
+    assert why(f"step 1\n{TRACE}{compiler}\n") == ("error", compiler)
+
+
+def test_process_that_ends_because_another_did_explains_nothing() -> None:
+    peer = "RuntimeError: [/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:30412. GLHF!"
+    follower = "".join(f"[rank{{0}}]: {row}\n" for row in (*TRACE.splitlines(), *["  File 'x', line 1"] * 20, peer))
+    text = "FAIL: loss is nan at step 3\n" + "".join(follower.format(rank) for rank in range(1, 8))
+    crash = summary.explain(text, 1)
+    assert (crash.kind, crash.tail) == ("diverged", "FAIL: loss is nan at step 3")
+    assert why(f"[rank0]: {MEMORY}\n{follower.format(10)}") == ("out of memory", MEMORY)
+    assert why(f"{follower.format(1)}[rank0]: KeyError: 'x'\n") == ("error", "KeyError: 'x'")
 
 
 def test_submission_that_a_scorer_calls_invalid_is_refused():

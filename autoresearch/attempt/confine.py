@@ -22,7 +22,9 @@ def of_trial(campaign: Campaign, folder: Path, variables: Mapping[str, str]) -> 
         cache = cache_of(variables)
         readable += [folder / "code", *sandbox.training_data(cache, campaign.pins.identity["dataset"])]
     else:  # its code is a fresh copy and may be written to
-        readable += [path.resolve() for path in (folder / "code").iterdir() if path.is_symlink()]
+        code = folder / "code"
+        pinned = [code / path for path in campaign.pins.frozen]
+        readable += [path.resolve() for path in (*code.iterdir(), *pinned) if path.is_symlink()]
     if campaign.confinement.kind in ("open", "remote"):
         return unconfined(campaign.confinement, variables)
     view = sandbox.view(made(folder), made(compiled), readable, hidden(campaign, variables), variables)

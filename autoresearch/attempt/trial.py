@@ -163,10 +163,9 @@ def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") ->
         return crash
     layout.lay_again(campaign, trial)
     if arena.score_command:
-        if link := files.first_link(folder, folder / "code"):  # which a scorer, who sees more, would follow
-            return Crash(
-                kind="refused", why=f"the trial's folder must hold no links when it is scored but {link}"[:300]
-            )
+        if odd := files.first_odd(folder, folder / "code"):  # a scorer, who sees more, would follow it or wait for it
+            why = f"the trial's folder must hold plain files and folders alone when it is scored but {odd}"
+            return Crash(kind="refused", why=why[:300])
         command = [part.format(python=sys.executable, folder=folder) for part in arena.score_command]
         is_remote, deadline_s = trial.sealed == "remote", arena.score_timeout_s
         found = referee.run_scorer(command, folder, variables, arena.metric, is_remote, deadline_s)

@@ -89,6 +89,7 @@ def command(confinement: Confinement, view: View, argv: Sequence[str]) -> list[s
 def bubblewrap(program: str, view: View) -> list[str]:
     """bubblewrap's own options."""
     words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    words += ["--hostname", "localhost"]  # torchrun looks for its processes under the machine's name
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", str(SHARED_MEMORY)]
     for path in view.devices:
         words += ["--dev-bind", str(path), str(path)]

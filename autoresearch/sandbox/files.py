@@ -69,10 +69,11 @@ def append(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def first_link(folder: Path, trusted: Path) -> str:
-    """What in a folder could lead a reader elsewhere, other than in `trusted`; empty where nothing does.
+def first_odd(folder: Path, trusted: Path) -> str:
+    """What in a folder, other than in `trusted`, is no plain file or folder; empty where all is.
 
-    A folder that cannot be listed counts: a path through it may still be followed.
+    A link leads a reader elsewhere, a pipe makes it wait. A folder that cannot be listed counts: a path through it may
+    still be followed.
     """
     folders = [folder]
     while folders:
@@ -80,10 +81,11 @@ def first_link(folder: Path, trusted: Path) -> str:
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
-                    if entry.is_symlink():
-                        return f"{Path(entry.path).relative_to(folder)} is a link"
-                    if entry.is_dir(follow_symlinks=False) and Path(entry.path) != trusted:
-                        folders.append(Path(entry.path))
+                    if entry.is_dir(follow_symlinks=False):
+                        folders += [Path(entry.path)] if Path(entry.path) != trusted else []
+                    elif not entry.is_file(follow_symlinks=False):
+                        kind = "a link" if entry.is_symlink() else "a pipe, a socket or a device"
+                        return f"{Path(entry.path).relative_to(folder)} is {kind}"
         except OSError as error:
             return f"a folder cannot be listed: {error.strerror}, {place.relative_to(folder)}"
     return ""

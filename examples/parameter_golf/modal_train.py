@@ -65,14 +65,14 @@ def check_data(others: str) -> None:
 
 
 @app.function(gpu=f"H100:{GPUS}", volumes={str(PLACE / "data"): training_text}, timeout=LONGEST_S, **ALONE)
-def train(settings: dict[str, str]) -> bytes:
-    """Train on all GPUs; returns the file of the weights."""
+def train(settings: dict[str, str]) -> tuple[int, bytes]:
+    """Train on all GPUs; returns the exit code, and the file of the weights where it is 0."""
     check_data(others="_val_")
     folder = PLACE / "trial"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={GPUS}"]
     env = {**os.environ, **settings, "AUTORESEARCH_TRIAL_DIR": str(folder)}
-    subprocess.run([*command, "train_gpt.py"], cwd=PLACE, env=env, check=True, timeout=TRAIN_S)
-    return (folder / SUBMISSION).read_bytes()
+    code = subprocess.run([*command, "train_gpt.py"], cwd=PLACE, env=env, timeout=TRAIN_S).returncode
+    return code, b"" if code else (folder / SUBMISSION).read_bytes()
 
 
 @app.function(gpu="H100", volumes={str(PLACE / "data"): validation_text}, timeout=SCORING_S, **ALONE)
@@ -101,7 +101,9 @@ def main(only: str = "", folder: str = "") -> None:
     path = Path(folder or os.environ.get("AUTORESEARCH_TRIAL_DIR") or "results/manual") / SUBMISSION
     try:
         if only != "score":
-            weights = train.remote({name: os.environ[name] for name in SETTINGS if os.environ.get(name)})
+            code, weights = train.remote({name: os.environ[name] for name in SETTINGS if os.environ.get(name)})
+            if code:  # the log says why, and nothing is to stand below that
+                sys.exit(code if code > 0 else 128 - code)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(weights)
         if only != "train":
