@@ -164,7 +164,7 @@ def score_of(campaign: Campaign, trial: Trial, text: str, split: str = "val") ->
     layout.lay_again(campaign, trial)
     if arena.score_command:
         if odd := files.first_odd(folder, folder / "code"):  # a scorer, who sees more, would follow it or wait for it
-            why = f"the trial's folder must hold plain files and folders alone when it is scored but {odd}"
+            why = f"the trial's folder must hold neither links nor pipes when it is scored but {odd}"
             return Crash(kind="refused", why=why[:300])
         command = [part.format(python=sys.executable, folder=folder) for part in arena.score_command]
         is_remote, deadline_s = trial.sealed == "remote", arena.score_timeout_s

@@ -70,10 +70,10 @@ def append(path: Path, text: str) -> None:
 
 
 def first_odd(folder: Path, trusted: Path) -> str:
-    """What in a folder, other than in `trusted`, is no plain file or folder; empty where all is.
+    """What in a folder, other than in `trusted`, could lead a reader elsewhere or have it wait; empty if nothing could.
 
-    A link leads a reader elsewhere, a pipe makes it wait. A folder that cannot be listed counts: a path through it may
-    still be followed.
+    A folder that cannot be listed counts: a path through it may still be followed. A socket, as libraries leave them
+    behind, does not: to open it fails at once.
     """
     folders = [folder]
     while folders:
@@ -83,9 +83,10 @@ def first_odd(folder: Path, trusted: Path) -> str:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders += [Path(entry.path)] if Path(entry.path) != trusted else []
-                    elif not entry.is_file(follow_symlinks=False):
-                        kind = "a link" if entry.is_symlink() else "a pipe, a socket or a device"
-                        return f"{Path(entry.path).relative_to(folder)} is {kind}"
+                    elif entry.is_symlink():
+                        return f"{Path(entry.path).relative_to(folder)} is a link"
+                    elif stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) not in (stat.S_IFREG, stat.S_IFSOCK):
+                        return f"{Path(entry.path).relative_to(folder)} is a pipe or a device"
         except OSError as error:
             return f"a folder cannot be listed: {error.strerror}, {place.relative_to(folder)}"
     return ""
