@@ -10,12 +10,12 @@ import yaml
 from conftest import ROOT
 from steering import VARIABLES, Desk
 
-from autoresearch.errors import BadConfig, Damaged
-from autoresearch.steer import campaign, logs
+from autoresearch.errors import BadConfig, Damaged, NoGoodTrial
+from autoresearch.steer import campaign, logs, memory
 from autoresearch.steer.bench import Bench
 from autoresearch.steer.campaign import BASELINES, PINS
 from autoresearch.steer.config import Config
-from autoresearch.steer.controllers import Replay
+from autoresearch.steer.controllers import Nobody, Replay
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.rows import DECISIONS, FINALS, Decision, Final
 
@@ -105,6 +105,7 @@ def own_bench(folder: Path, scale: str = "tiny", **known: object) -> Bench:
 def test_campaign_keeps_scale_dataset_and_code(tmp_path: Path) -> None:
     path, code = tmp_path / PINS, tmp_path / "code"
     campaign.pin(own_bench(code), path)
+    (tmp_path / "rounds" / "0001").mkdir(parents=True)
     campaign.pin(own_bench(code, rounds=99), path)
     with pytest.raises(BadConfig, match="AUTORESEARCH_SCALE was 'tiny' and is 'cpu'; put that back, give another tag"):
         campaign.pin(own_bench(code, "cpu"), path)
@@ -119,6 +120,52 @@ def test_campaign_keeps_scale_dataset_and_code(tmp_path: Path) -> None:
     (code / "prepare.py").write_text("pass")
     with pytest.raises(BadConfig, match=r"prepare\.py was '\w{16}' and is ''"):
         campaign.pin(other, path)
+
+
+def test_code_may_be_mended_before_the_first_round(tmp_path: Path) -> None:
+    path, code = tmp_path / PINS, tmp_path / "code"
+    bench = own_bench(code)
+    (code / "train.py").write_text("def broken(:")
+    campaign.pin(bench, path)
+    campaign.pin(own_bench(code), path)
+    with pytest.raises(BadConfig, match="k was 300 and is 200"):
+        campaign.pin(own_bench(code, k=200), path)
+    (tmp_path / "rounds" / "0001").mkdir(parents=True)
+    campaign.pin(own_bench(code), path)
+    (code / "train.py").write_text("def broken(:")
+    with pytest.raises(BadConfig, match=r"train\.py was"):
+        campaign.pin(bench, path)
+
+
+def test_code_that_is_edited_while_a_campaign_runs_trains_no_round_of_it(tmp_path: Path) -> None:
+    bench, home = own_bench(tmp_path / "code"), tmp_path / "home"
+    (home / "rounds" / "0001").mkdir(parents=True)
+    campaign.pin(bench, home / PINS)
+    (tmp_path / "code" / "train.py").write_text("pass")
+    found = campaign.Campaign(bench, home, Logs(home), lambda text: None)
+    with pytest.raises(BadConfig, match=r"train\.py was '\w{16}' and is '\w{16}'; put that back"):
+        found.steer(Nobody(), campaign.always(bench.config))
+    assert not list((home / "rounds" / "0001").iterdir())
+
+
+def test_referee_that_is_edited_while_a_round_runs_scores_nothing(tmp_path: Path) -> None:
+    bench, trial = own_bench(tmp_path / "code"), tmp_path / "trial"
+    bench.lay_out(trial)
+    with open(trial / "code" / "prepare.py", "a") as file:
+        file.write("# another\n")
+    assert bench.score(trial) == "prepare.py is another one than the round began with, so that nothing is scored"
+
+
+def test_campaign_stops_on_a_machine_that_fails_and_goes_on_when_it_is_mended(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, {"total_steps": 40, "k": 10, "rounds": 5})
+    with pytest.raises(NoGoodTrial, match=r"2 rounds on end were lost .*SIGABRT.*; mend that, then the same command"):
+        desk.run(mode="abort", at=5, times=99)
+    assert [one.status for one in logs.read(desk.home / FINALS, Final)] == ["infra_fail"] * 2
+    desk.run()
+    finals = logs.read(desk.home / FINALS, Final)
+    assert [one.status for one in finals] == ["infra_fail"] * 2 + ["ok"] * 3
+    start = memory.remember(desk.config())(finals[:2])
+    assert start.plan == desk.config().opening(), "what was lost was not tried"
 
 
 def test_campaign_that_was_begun_before_these_were_kept_goes_on(tmp_path: Path) -> None:

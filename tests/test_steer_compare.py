@@ -138,7 +138,7 @@ def test_compare_verb_refuses_what_is_no_campaign(home):
 
 
 def test_plot_verb_writes_four_pictures(home):
-    done = run_autoresearch(home, "steer", "plot", "a", "b", "--out", "pictures")
+    done = run_autoresearch(home, "steer", "plot", "a,b", "a", "--out", "pictures")
     assert done.returncode == 0, done.stderr
     made = sorted(path.name for path in (home / "pictures").iterdir())
     assert made == ["head_to_head.png", "landscape.png", "rounds.png", "traces.png"]

@@ -77,6 +77,24 @@ def test_controller_is_shown_a_change_that_is_under_way(tmp_path: Path) -> None:
     assert seen[:2] == [[], ["scale"]]
 
 
+def decision(arm: str, action: str, factor: float = 1.0) -> str:
+    facts = {"round": 1, "arm": arm, "seed": 1, "branch": "b0", "step": 40, "seq": -1, "source": "controller"}
+    return json.dumps(facts | {"action": action, "requested": factor}) + "\n"
+
+
+def test_replay_is_of_the_controller_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    swept = decision("baseline:cosine10", "keep") + decision("plain:wsd", "keep")
+    log.write_text(decision("random", "scale", 0.7) + swept)
+    assert Replay(log).decide(view(step=40)).factor == 0.7
+    log.write_text(swept)
+    with pytest.raises(BadConfig, match="holds no decision of a controller"):
+        Replay(log)
+    log.write_text(decision("random", "scale", 0.7) + decision("rule", "keep"))
+    with pytest.raises(BadConfig, match="of one controller but holds those of random, rule"):
+        Replay(log)
+
+
 @pytest.mark.parametrize("text", ["", "{}\n", "no json\n"])
 def test_replay_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "log").write_text(text)

@@ -105,6 +105,9 @@ class Bench:
     def score(self, folder: Path) -> float | str:
         """The result of a trial that has ended well, or why there is none."""
         if self.is_own:
+            held = files.read(folder / "code" / "prepare.py")
+            if held and held != (self.config.workdir / "prepare.py").read_bytes():
+                return "prepare.py is another one than the round began with, so that nothing is scored"
             variables = process.environment(self.variables, {}, self.config.env)
             found = own.Scorer(folder, self.config.workdir, variables)()
             return found.why if isinstance(found, Crash) else found

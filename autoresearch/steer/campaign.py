@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoresearch.errors import BadConfig, Busy
+from autoresearch.errors import BadConfig, Busy, NoGoodTrial
 from autoresearch.ledger import locked
 from autoresearch.sandbox import files
+from autoresearch.search import own
 from autoresearch.steer import state
 from autoresearch.steer.bench import Bench
 from autoresearch.steer.config import Config
@@ -19,10 +20,11 @@ from autoresearch.steer.desk import Desk
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.round import Round
-from autoresearch.steer.rows import Final, Start
+from autoresearch.steer.rows import SWEEPS, Final, Start
 from autoresearch.steer.state import State
 
 PINS = "config.json"
+MOST_LOST = 2  # rounds on end that the machine may cost before a campaign stops
 # may change while a campaign goes on
 FREE = {"rounds", "peaks", "repeats", "device", "backoff_s", "hung_s", "start_s", "round_s"}
 BASELINES: dict[str, dict[str, Any]] = {
@@ -62,6 +64,8 @@ class Campaign:
     folder: Path
     logs: Logs
     say: Say
+    num_lost: int = 0
+    """Rounds on end that ended for no fault of the learning rate, since the campaign was opened."""
 
     @property
     def config(self) -> Config:
@@ -79,24 +83,32 @@ class Campaign:
 
     def baselines(self, kinds: Sequence[str], is_guarded: bool) -> list[Final]:
         """Run what is missing of the sweep: every peak with every kind of decay and every seed; returns all of it."""
-        prefix = "baseline" if is_guarded else "plain"
+        prefix = SWEEPS[0 if is_guarded else 1]
         jobs = [
             (peak, kind, turn) for peak in self.config.sweep() for kind in kinds for turn in range(self.config.repeats)
         ]
         names = set()
         for number, (peak, kind, turn) in enumerate(jobs, 1):
             seed = self.config.seed + turn
-            name = f"{prefix}-{kind}-{peak:g}-{seed}"
+            name = f"{prefix[:-1]}-{kind}-{peak:g}-{seed}"
             start = Start(plan=baseline(self.config, kind, peak), memory={"baseline": kind, "name": name})
             names.add(name)
-            self.run(Job(name, number, f"{prefix}:{kind}", seed, is_guarded), Desk(Nobody()), partial(_given, start))
+            self.run(Job(name, number, f"{prefix}{kind}", seed, is_guarded), Desk(Nobody()), partial(_given, start))
         return [one for one in self.logs.finals() if one.memory.get("name") in names]
 
     def run(self, job: Job, desk: Desk, begin: Callable[[], Start]) -> None:
-        """One round, unless it is over already; one that was cut off goes on."""
+        """One round, unless it is over already; one that was cut off goes on.
+
+        Raises:
+            BadConfig: what is trained was changed since the campaign began.
+            NoGoodTrial: the machine failed in the rounds before.
+        """
         folder = self.folder / "rounds" / job.name
         current = state.load(folder)
+        if current is None or not current.is_closed:
+            self.see_that_it_works()
         if current is None:
+            pin(self.bench, self.folder / PINS)
             start = begin()
             self.bench.lay_out(folder)
             current = job.state(start)
@@ -105,9 +117,23 @@ class Campaign:
             final = Round(self.bench, desk, self.logs, folder, current).run(self.say)
             self.logs.add(final)
             self.say(told(final))
+            self.num_lost = self.num_lost + 1 if final.status == "infra_fail" else 0
             current.is_closed = True
             state.save(folder, current)
         self.bench.clear(folder)
+
+    def see_that_it_works(self) -> None:
+        """Begin no further round on a machine that fails.
+
+        Raises:
+            NoGoodTrial: it failed in the last rounds.
+        """
+        if self.num_lost >= MOST_LOST:
+            why = self.logs.finals()[-1].why
+            raise NoGoodTrial(
+                f"{self.num_lost} rounds on end were lost for no fault of the learning rate: {why}; mend that, then "
+                "the same command goes on with the next round, and `rounds` may be raised for those that were lost"
+            )
 
 
 def _given(start: Start) -> Start:
@@ -156,7 +182,7 @@ def opened(config: Config, variables: Mapping[str, str], results: Path, say: Say
 
 
 def pin(bench: Bench, path: Path) -> None:
-    """Write down what a campaign was begun with, or see that it is the same.
+    """Write down what a campaign was begun with, or see that it is the same; code is free as long as no round has any.
 
     Raises:
         BadConfig: it is not; what an older version did not write down is not asked for.
@@ -170,6 +196,9 @@ def pin(bench: Bench, path: Path) -> None:
         then = dict(json.loads(text))
     except (ValueError, TypeError) as error:
         raise BadConfig(f"{path} must hold JSON but: {error}; `rm -r {path.parent}` begins anew") from error
+    if not any(path.parent.glob("rounds/*")):
+        then |= {name: now[name] for name in own.FILES if name in then}
+        files.replace(path, json.dumps(then, indent=1), is_durable=True)
     changed = [key for key, value in then.items() if now.get(key) != value]
     if changed:
         told = "; ".join(f"{key} was {then[key]!r} and is {now.get(key)!r}" for key in changed)

@@ -112,6 +112,12 @@ class Config(Rules):
     round_s: Positive = 86_400.0
     """Wall time after which a round is given up."""
 
+    @field_validator("plan")
+    @classmethod
+    def _is_a_plan(cls, plan: dict[str, Any]) -> dict[str, Any]:
+        Plan.model_validate({"lr_start": 1e-12, "lr_peak": 1e12} | plan)  # whose faults are then told as those of plan
+        return plan
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not 0 < self.clamp[0] <= 1 <= self.clamp[1]:
@@ -126,6 +132,10 @@ class Config(Rules):
         if self.lr_ceil and not self.lr_floor < self.lr_ceil >= highest:
             known = f"lr_ceil {self.lr_ceil:g}, lr_floor {self.lr_floor:g}, highest rate {highest:g}"
             raise ValueError(f"lr_ceil must be above lr_floor and not below lr_init, plan and peaks but got {known}")
+        if self.lr_floor > self.opening().lr_peak:
+            raise ValueError(
+                f"lr_floor must not be above {self.opening().lr_peak:g}, the first peak, but got {self.lr_floor:g}"
+            )
         return self
 
     @property
@@ -181,7 +191,7 @@ def _in_words(fault: Any) -> str:
         message, shown = fault["msg"].removeprefix("Value error, "), repr(fault["input"])
         given = f", but got {shown}" if len(shown) < 80 and "but got" not in message else ""
         return f"{where or 'the file'}: {message}{given}"
-    model: Any = {"llm": Models, "": Config}.get(where.rpartition(".")[0], Model)
+    model: Any = {"llm": Models, "plan": Plan, "": Config}.get(where.rpartition(".")[0], Model)
     near = difflib.get_close_matches(str(fault["loc"][-1]), list(model.model_fields), 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
     return f"{where} is unknown; {hint}"

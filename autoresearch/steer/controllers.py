@@ -14,7 +14,7 @@ from autoresearch.errors import BadConfig
 from autoresearch.steer.config import Config, Model
 from autoresearch.steer.logs import lines
 from autoresearch.steer.plan import Plan
-from autoresearch.steer.rows import Decision
+from autoresearch.steer.rows import SWEEPS, Decision
 
 PATIENCE = 2  # windows without gain before the rule acts
 GAIN = 0.003  # of the loss: less is none
@@ -114,21 +114,24 @@ class Chance:
 
 
 class Replay:
-    """Repeats what was asked for in another campaign, by round and step."""
+    """Repeats what was asked for in another campaign, by round and step; what its baselines did does not count."""
 
     def __init__(self, log: Path):
         """Read a decisions log.
 
         Raises:
-            BadConfig: it is none.
+            BadConfig: it is none, or several controllers were at work in it.
         """
         self.known: dict[tuple[int, int], Answer] = {}
         try:
-            rows = [Decision.model_validate_json(line) for line in lines(log)]
+            found = [Decision.model_validate_json(line) for line in lines(log)]
         except ValidationError as error:
             raise BadConfig(f"{log} must be a decisions log but: {error.errors()[0]['msg']}") from error
+        rows = [row for row in found if not row.arm.startswith(SWEEPS)]
         if not rows:
-            raise BadConfig(f"{log} must be a decisions log but holds no decision")
+            raise BadConfig(f"{log} must be a decisions log but holds no decision of a controller")
+        if len(arms := sorted({row.arm for row in rows})) > 1:
+            raise BadConfig(f"{log} must hold the decisions of one controller but holds those of {', '.join(arms)}")
         for row in rows:
             if row.source == "controller" and row.action in ("keep", "scale", "decay", "abort"):
                 answer = Answer.model_validate({"action": row.action, "factor": row.requested or 1.0})

@@ -100,7 +100,7 @@ def remember(config: Config, choose: Choose | None = None) -> Callable[[Sequence
     space = space_of(config)
 
     def begin(finals: Sequence[Final]) -> Start:
-        if not finals:
+        if all(one.status == "infra_fail" for one in finals):  # such rounds say nothing
             return Start(plan=config.opening(), memory={"kind": "fill", "why": "the plan of the configuration"})
         random = Random(f"{config.seed} {len(finals)}")  # of the round, so that a repeated call says the same
         advice = advise(finals, space, random, config.rounds - len(finals))

@@ -28,6 +28,9 @@ class Start(Record):
     """How the plan was chosen."""
 
 
+SWEEPS = ("baseline:", "plain:")  # how the arms of a sweep begin: guarded, and without the guard
+
+
 class Final(Record):
     """A line of final_results_log.jsonl: one round that is over, however it ended."""
 

@@ -18,9 +18,10 @@ def plot(
     title: Annotated[str, typer.Option(help="Words at the top; the tags unless told.")] = "",
 ) -> None:
     """Draw campaigns: rounds.png, traces.png, landscape.png and head_to_head.png."""
-    finals = [one for tag in tags for one in finals_of(tag)]
-    first = RESULTS / tags[0]
-    folder = out or (first if first.is_dir() else Path(tags[0]))
+    names = [name for group in tags for name in group.split(",")]
+    finals = [one for name in names for one in finals_of(name)]
+    first = RESULTS / names[0]
+    folder = out or (first if first.is_dir() else Path(names[0]))
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in pictures.draw(finals, title or ", ".join(tags)).items():
         (folder / name).write_bytes(data)
