@@ -227,11 +227,11 @@ def begin(store: Store, config: Config, now: float) -> None:
     Raises:
         BadConfig: they differ.
     """
-    if store.fact("identity") is None:
+    about = {"id": uuid.uuid4().hex, "identity": identity(config), "begun_s": now}
+    if missing := [name for name in about if store.fact(name) is None]:
         with store.transaction(durable=True):
-            store.set_fact("id", uuid.uuid4().hex)
-            store.set_fact("identity", identity(config))
-            store.set_fact("begun_s", now)
+            for name in missing:
+                store.set_fact(name, about[name])
     compare(store, config)
 
 

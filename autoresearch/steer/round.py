@@ -66,6 +66,7 @@ class Round:
             now.seconds += state.missed_s(self.folder)
             self.act(self.read() or self.unseen(was_running), is_counted=False)
         process.end_group(0, "", str(self.folder))  # one that was started and not yet noted
+        now.seconds += state.missed_s(self.folder)
         while now.status is None:
             turn = Turn("done") if now.is_trained else self.follow()
             if turn.kind != "done":
