@@ -157,7 +157,7 @@ from pathlib import Path
 from autoresearch.process import Launch
 script = "trap '' TERM; echo $$ > child; while :; do sleep 0.05; done"
 one = Launch(["/bin/sh", "-c", script], Path.cwd(), {"PATH": os.defpath}, Path("log"))
-one.wait()
+one.wait(tick=lambda seconds: Path("watched").write_text("\\n"))
 """
 
 
@@ -165,6 +165,7 @@ def test_second_ctrl_c_during_the_grace_ends_the_child_at_once(tmp_path):
     path = {**os.environ, "PYTHONPATH": str(Path(process.__file__).parents[1])}
     supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR], cwd=tmp_path, env=path, stderr=subprocess.DEVNULL)
     child = int(read_soon(tmp_path / "child"))
+    read_soon(tmp_path / "watched")
     supervisor.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert is_running(child), "it ignores the polite signal, and has its grace"

@@ -132,10 +132,6 @@ class Config(Rules):
         if self.lr_ceil and not self.lr_floor < self.lr_ceil >= highest:
             known = f"lr_ceil {self.lr_ceil:g}, lr_floor {self.lr_floor:g}, highest rate {highest:g}"
             raise ValueError(f"lr_ceil must be above lr_floor and not below lr_init, plan and peaks but got {known}")
-        if self.lr_floor > self.opening().lr_peak:
-            raise ValueError(
-                f"lr_floor must not be above {self.opening().lr_peak:g}, the first peak, but got {self.lr_floor:g}"
-            )
         return self
 
     @property
