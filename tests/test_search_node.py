@@ -1,6 +1,8 @@
 """The program that runs a trial where its executor is not."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +68,17 @@ def test_node_imports_no_stray_module_of_the_repository(order: Any, tmp_path: Pa
     with node(order(1, "finish"), root) as started:
         assert [header["outcome"]["exit_code"] for header, _ in frames(started) if "outcome" in header] == [0]
     assert started.returncode == 0
+
+
+def test_node_that_is_killed_says_so_by_its_exit_code(order: Any) -> None:
+    waiting = order(1, "wait")
+    with node(waiting) as started:
+        next(frames(started))
+        (child,) = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+    for left in running_in(waiting.cwd):
+        os.kill(left, signal.SIGKILL)
+    assert started.returncode == 128 + signal.SIGKILL
 
 
 def test_node_sends_large_files_in_parts(order: Any) -> None:

@@ -87,7 +87,8 @@ def order_at(told: Mapping[str, Any], folder: Path, environ: Mapping[str, str]) 
 def main() -> None:
     """Run the trial that the input describes."""
     if child := os.fork():  # so that whoever kills its children, as a worker of Ray does, leaves the trial to us
-        sys.exit(1 if os.waitpid(child, 0)[1] else 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.exit(code if code >= 0 else 128 - code)
     folder = Path(tempfile.mkdtemp(prefix="autoresearch-"))
     outbox, inbox = Outbox(sys.stdout.buffer, folder), Inbox()
     order = order_at(json.loads(sys.stdin.readline()), folder, os.environ)

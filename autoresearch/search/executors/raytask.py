@@ -72,7 +72,7 @@ def run_there(root: str, order: str, key: str, mailbox: Any) -> Iterator[tuple[d
         while line := child.stdout.readline():
             header = json.loads(line)
             yield header, child.stdout.read(header["size"])
-        if code := child.wait():
+        if 0 < (code := child.wait()) < 128:  # else a signal ended it: it is lost with its node
             raise RuntimeError(f"exit code {code}: {child.stderr.read().decode(errors='replace')}")
     finally:
         over.set()
