@@ -1,6 +1,7 @@
 """A round over a fake trainer: commands at their step, rollback, exits by kind, and a final row whatever happens."""
 
 import json
+import os
 import shutil
 import time
 from itertools import pairwise
@@ -309,6 +310,17 @@ def test_loop_of_aborts_is_given_up_after_three_resumes(desk: Desk) -> None:
     assert final.status == "infra_fail" and "SIGABRT" in final.why
     assert [row.to_branch for row in desk.rollbacks()] == ["b0", "b0", "b0", None]
     assert desk.rates() == pytest.approx(expected(desk))
+
+
+def test_time_of_a_trainer_that_was_started_and_never_noted_counts(desk: Desk) -> None:
+    """The supervisor was killed between the launch and the note of it; the trainer went on and reported."""
+    desk.settings = {"total_steps": 40}
+    begun = desk.held()
+    begun.save()
+    (begun.folder / "progress.jsonl").touch()
+    last_s = (begun.folder / "state.json").stat().st_mtime + 100
+    os.utime(begun.folder / "progress.jsonl", (last_s, last_s))
+    assert 100 < begun.run(lambda text: None).seconds < 160
 
 
 def test_trainer_that_hangs_is_started_again_at_the_same_rate(desk: Desk) -> None:

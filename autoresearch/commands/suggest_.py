@@ -29,7 +29,8 @@ def main(
     champion = campaign.champion(attempts)
     path = campaign.arena.mutable[0]
     names = [name.strip() for name in only.split(",") if name.strip()]
-    edited = (campaign.repo.root / path).read_text()
+    file = campaign.repo.root / path
+    edited = file.read_text() if file.is_file() else ""
     turned = dials.dials_of(campaign.repo.show(champion.commit, path), campaign.scale, names, edited)
     samples = history.samples_of(campaign, turned)
     found = suggest.suggest(turned, samples, campaign.noise(attempts).sigma, count, sampler, len(attempts))

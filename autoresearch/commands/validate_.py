@@ -1,5 +1,7 @@
 """validate CONFIG."""
 
+from contextlib import closing
+
 from autoresearch.commands import searching, terminal
 from autoresearch.search import campaign
 from autoresearch.search.store import Store
@@ -10,9 +12,8 @@ def main(config: searching.File) -> None:
     found, around = searching.load(config), searching.surroundings()
     searching.check(found, around)
     if found.store_path.exists():
-        store = Store(found.store_path, readonly=True)
-        campaign.compare(store, found)
-        store.close()
+        with closing(Store(found.store_path, readonly=True)) as store:
+            campaign.compare(store, found)
     size = found.policy.params.size()
     terminal.print_json(
         {

@@ -20,7 +20,7 @@ from autoresearch.steer.desk import Desk
 from autoresearch.steer.logs import Logs
 from autoresearch.steer.plan import Plan
 from autoresearch.steer.round import Round
-from autoresearch.steer.rows import SWEEPS, Final, Start
+from autoresearch.steer.rows import BASELINE_ARMS, Final, Start
 from autoresearch.steer.state import State
 
 PINS = "config.json"
@@ -83,7 +83,7 @@ class Campaign:
 
     def baselines(self, kinds: Sequence[str], is_guarded: bool) -> list[Final]:
         """Run what is missing of the sweep: every peak with every kind of decay and every seed; returns all of it."""
-        prefix = SWEEPS[0 if is_guarded else 1]
+        prefix = BASELINE_ARMS[0 if is_guarded else 1]
         jobs = [
             (peak, kind, turn) for peak in self.config.sweep() for kind in kinds for turn in range(self.config.repeats)
         ]
@@ -108,8 +108,8 @@ class Campaign:
         if current is None or not current.is_closed:
             self.see_that_it_works()
         if current is None:
-            pin(self.bench, self.folder / PINS)
             start = begin()
+            pin(self.bench, self.folder / PINS)  # begin() may have asked somebody, and taken its time
             self.bench.lay_out(folder)
             current = job.state(start)
             state.save(folder, current)

@@ -14,7 +14,7 @@ from autoresearch.errors import BadConfig
 from autoresearch.steer.config import Config, Model
 from autoresearch.steer.logs import lines
 from autoresearch.steer.plan import Plan
-from autoresearch.steer.rows import SWEEPS, Decision
+from autoresearch.steer.rows import BASELINE_ARMS, Decision
 
 PATIENCE = 2  # windows without gain before the rule acts
 GAIN = 0.003  # of the loss: less is none
@@ -127,7 +127,7 @@ class Replay:
             found = [Decision.model_validate_json(line) for line in lines(log)]
         except ValidationError as error:
             raise BadConfig(f"{log} must be a decisions log but: {error.errors()[0]['msg']}") from error
-        rows = [row for row in found if not row.arm.startswith(SWEEPS)]
+        rows = [row for row in found if not row.arm.startswith(BASELINE_ARMS)]
         if not rows:
             raise BadConfig(f"{log} must be a decisions log but holds no decision of a controller")
         if len(arms := sorted({row.arm for row in rows})) > 1:

@@ -11,7 +11,7 @@ from autoresearch.steer import standing
 from autoresearch.steer.compare import tracks_of
 from autoresearch.steer.features import features_of
 from autoresearch.steer.plan import Plan
-from autoresearch.steer.rows import Final, Trace
+from autoresearch.steer.rows import BASELINE_ARMS, Final, Trace
 
 ORANGE, GREEN = "#e69f00", "#00846b"
 LINES = (RED, GREEN, PURPLE, ORANGE, INK)
@@ -22,13 +22,12 @@ MOST_TRACES = 40
 MOST_TICKS = 8
 SAME_PEAK = 0.12  # of the logarithm: peaks that count as equal
 GAP_PARTS = 12  # of the range of peaks, to find those that were never tried
-BASELINES = ("baseline:", "plain:")
 
 
 def draw(finals: Sequence[Final], title: str) -> dict[str, bytes]:
     """All pictures of a campaign by file name; one for which there is nothing yet says so."""
-    rounds = [one for one in finals if not one.arm.startswith(BASELINES)]
-    baselines = [one for one in finals if one.arm.startswith(BASELINES)]
+    rounds = [one for one in finals if not one.arm.startswith(BASELINE_ARMS)]
+    baselines = [one for one in finals if one.arm.startswith(BASELINE_ARMS)]
     return {
         "rounds.png": rounds_picture(rounds, title),
         "traces.png": traces_picture(rounds, title),

@@ -28,7 +28,7 @@ class Start(Record):
     """How the plan was chosen."""
 
 
-SWEEPS = ("baseline:", "plain:")  # how the arms of a sweep begin: guarded, and without the guard
+BASELINE_ARMS = ("baseline:", "plain:")  # how the arms of a sweep begin: guarded, and without the guard
 
 
 class Final(Record):
