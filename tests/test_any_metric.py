@@ -92,7 +92,7 @@ def test_a_socket_that_a_library_left_costs_no_score(tmp_path: Path) -> None:
     one = begun(tmp_path / "any")
     left = f'    path = folder / "answers.json"; {SOCKET}\n'
     told = attempt(one, "leave it", "\n\nif __name__", f"{left}\n\nif __name__")
-    assert "discard" in told and "crash" not in told, told
+    assert one.record(2)["status"] in ("keep", "discard") and one.record(2)["trials"][0]["score"], told
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])

@@ -69,6 +69,20 @@ def test_try_leaves_a_persons_edits_in_other_files_alone(tmp_path):
     assert one.git("diff-tree", "--name-only", "-r", one.record(2)["parent"], one.tip()) == "train.py"
 
 
+def test_try_makes_one_commit_of_a_commit_and_edits_on_top(tmp_path):
+    """As after a kill between the commit of `try` and its record, when the agent goes on editing."""
+    one = night.begun(tmp_path)
+    base = one.tip()
+    one.edit(LR=0.5)
+    one.git("commit", "-qam", "cut off")
+    one.edit(DEPTH=5)
+    assert "attempt 0002" in one.attempt("both")
+    commit = one.record(2)["commit"]
+    assert one.git("rev-parse", f"{commit}~1") == base and one.git("log", "-1", "--format=%s", commit) == "both"
+    diff = one.git("diff", base, commit)
+    assert "+LR = 0.5" in diff and "+DEPTH = 5" in diff
+
+
 def test_try_takes_the_one_commit_that_the_agent_made(tmp_path):
     one = night.begun(tmp_path)
     base = one.tip()

@@ -37,6 +37,7 @@ def begin(campaign: Campaign, idea: Idea, started: str) -> Attempt:
     refuse_repeats(attempts, code)
     commit = campaign.repo.resolve("HEAD")
     if not is_committed:
+        campaign.repo.run("reset", "--quiet", "--soft", champion.commit)
         commit = campaign.repo.commit(campaign.arena.mutable, idea.description)
     number = next_number(campaign, attempts, commit)
     campaign.repo.keep_reachable(campaign.ref(number), commit)
@@ -82,21 +83,20 @@ def edited_sources(campaign: Campaign, champion: str) -> tuple[dict[str, str], b
     if missing := [path for path in mutable if not (repo.root / path).is_file()]:
         raise Refused(f"{', '.join(missing)} must exist; `git checkout {champion[:7]} -- {' '.join(missing)}`")
     dirty = repo.dirty(mutable)  # edits in other files are no part of the attempt, which is a commit of these alone
-    if head == champion:
-        if not dirty:
-            raise Refused(f"nothing to try: {', '.join(mutable)} equal the champion {champion[:7]}; edit first")
-        return {path: (repo.root / path).read_text(errors="replace") for path in mutable}, False
-    if dirty or repo.parents(head) != [champion]:
+    if head == champion and not dirty:
+        raise Refused(f"nothing to try: {', '.join(mutable)} equal the champion {champion[:7]}; edit first")
+    if head != champion and repo.parents(head) != [champion]:
         raise Refused(
-            f"the branch must be at the champion {champion[:7]} or one commit ahead but is at {head[:7]}"
-            f"{' with further edits' if dirty else ''}; undo your commits with `git reset --keep {champion[:7]}`, "
-            "or squash them into one"
+            f"the branch must be at the champion {champion[:7]} or one commit ahead but is at {head[:7]}; "
+            f"undo your commits with `git reset --keep {champion[:7]}`, or squash them into one"
         )
     if beyond := sorted(set(repo.changed(champion, head)) - set(mutable)):
         raise Refused(
             f"an attempt may change {', '.join(mutable)} alone but this commit changes {', '.join(beyond)}; "
             f"`git reset --keep {champion[:7]}`, then try again without them"
         )
+    if dirty:  # with a commit below them, which `try` itself leaves when it is killed before its record, they are one
+        return {path: (repo.root / path).read_text(errors="replace") for path in mutable}, False
     return {path: repo.show(head, path) for path in mutable}, True
 
 
